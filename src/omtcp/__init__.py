@@ -1,0 +1,1 @@
+"""One TCP connection over several uplinks, to any unmodified client."""

@@ -1,0 +1,1 @@
+"""Typed events of a connection's life, and the sinks that keep them."""

@@ -1,0 +1,139 @@
+"""The events that the core reports, each one decision or observation.
+
+An event is a frozen value; `path` is the index of the path in the order it was given, `start` and
+`end` are stream offsets in bytes (half open), times are nanoseconds. A sink is called with the
+core's own `now`, so a trace of a virtual-time run tells virtual time. With no sink attached an
+event costs the core one comparison with None: it is not even built.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOpened(Event):
+    """The handshake is complete."""
+
+    peer: str
+    paths: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed(Event):
+    """The connection is gone; `reason` is one of closed, reset, timeout, aborted."""
+
+    reason: str
+    delivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class MultipathDisabled(Event):
+    """This connection keeps to one path (P1); `reason` says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathChosen(Event):
+    """`path` became the primary; `scores` are the candidates' merits, in path order."""
+
+    path: int
+    previous: int
+    reason: str
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LossDetected(Event):
+    """A range sent on `path` is taken for lost; kind is reordering, timeout or silence."""
+
+    path: int
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retransmission(Event):
+    """A range that `from_path` lost goes out again on `path`.
+
+    Kind is fast (P3), slow (P4), timeout (P5), suspect (a silent path's data) or probe.
+    """
+
+    path: int
+    from_path: int
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathSuspect(Event):
+    """`path` has been silent for `silence_ns` while others were acknowledged."""
+
+    path: int
+    silence_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PingSent(Event):
+    """A range that the peer already has was sent again to draw a DSACK (RFC 2883)."""
+
+    path: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class PingAnswered(Event):
+    """The DSACK for a ping came back."""
+
+    path: int
+    rtt_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathRestored(Event):
+    """A suspect or defective path answered and carries data again."""
+
+    path: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathDefective(Event):
+    """The user timeout R2 of `path` expired (P5)."""
+
+    path: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowChanged(Event):
+    """A congestion window was cut or restarted; reason is loss, timeout, restored or mss."""
+
+    path: int
+    cwnd: int
+    ssthresh: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsUpdated(Event):
+    """A sample of one subflow, some twenty a second while the connection is active."""
+
+    path: int
+    cwnd: int
+    ssthresh: int
+    srtt_ns: int
+    in_flight: int
+    delivered: int
+    state: str
+    primary: bool
+
+
+Sink = Callable[[int, int, Event], None]
+"""Called as sink(now_ns, connection_id, event)."""
