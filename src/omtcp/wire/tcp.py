@@ -1,10 +1,19 @@
-"""TCP segments (RFC 9293 section 3.1) as values."""
+"""TCP segments (RFC 9293 section 3.1) as values, and how they are read from packets.
+
+Writing them is in `header`; options in their general form are in `options`.
+"""
 
 from dataclasses import dataclass
 from enum import IntFlag
-from typing import TypeAlias
+from struct import Struct
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
+from omtcp.errors import WireError
+from omtcp.wire.buffer import Buffer as Buffer  # part of this module's interface
+from omtcp.wire.checksum import pseudo_header_sum, word_sum
+from omtcp.wire.ip import PROTOCOL_TCP
+from omtcp.wire.options import parse_options
+
+TCP_HEADER = 20
 
 # Plain ints, because `flags & SYN` on an IntFlag member costs ten times as much.
 FIN = 0x01
@@ -60,3 +69,76 @@ class Segment:
     """Payload octets."""
     ecn: int = 0
     """ECN codepoint of the IP header that carried or shall carry this segment (RFC 3168)."""
+
+
+_FIXED = Struct("!HHIIBBHHH")
+_MARK = Struct("!I")
+_TIMESTAMPS = Struct("!III")
+_BLOCK = Struct("!II")
+
+TIMESTAMPS_MARK = 0x0101_080A
+"""NOP, NOP, kind 8, length 10: how timestamps start in every segment but a SYN."""
+
+_SACK_MARKS = {4 + 8 * blocks: 0x0101_0500 | 2 + 8 * blocks for blocks in range(1, 5)}
+"""Octets that SACK takes when aligned -> NOP, NOP, kind 5, length: how it starts."""
+
+
+def parse_segment(
+    data: memoryview,
+    source: bytes,
+    destination: bytes,
+    *,
+    ecn: int = 0,
+    checksum_valid: bool = False,
+) -> Segment:
+    """Parse the TCP segment that is the payload of an IP packet between these addresses.
+
+    The segment's payload is a view into `data`. `checksum_valid` says that somebody else has
+    verified the checksum, or that the packet never left the host and has none yet. Raises
+    WireError.
+    """
+    size = len(data)
+    if size < TCP_HEADER:
+        raise WireError("TCP header truncated")
+    (
+        source_port,
+        destination_port,
+        seq,
+        ack,
+        offset,
+        flags,
+        window,
+        _checksum,
+        _urgent,
+    ) = _FIXED.unpack_from(data)
+    header = offset >> 2 & 0x3C
+    if not TCP_HEADER <= header <= size:
+        raise WireError(f"TCP header of {header} octets in a segment of {size}")
+    if not checksum_valid:
+        total = pseudo_header_sum(source, destination, PROTOCOL_TCP, size) + word_sum(data)
+        if total % 0xFFFF:
+            raise WireError("TCP checksum")
+    segment = Segment(source_port, destination_port, seq, ack, flags, window)
+    if header > TCP_HEADER and not _parse_usual_options(data, header, segment):
+        parse_options(data[TCP_HEADER:header], segment)
+    if size > header:
+        segment.payload = (data[header:],)
+        segment.length = size - header
+    segment.ecn = ecn
+    return segment
+
+
+def _parse_usual_options(data: memoryview, header: int, segment: Segment) -> bool:
+    """Read timestamps, or SACK, or both, aligned as all stacks do it; False if it is not so."""
+    at = TCP_HEADER
+    if header >= 32:
+        mark, value, echo = _TIMESTAMPS.unpack_from(data, TCP_HEADER)
+        if mark == TIMESTAMPS_MARK:
+            segment.timestamps = (value, echo)
+            if header == 32:
+                return True
+            at = 32
+    if _SACK_MARKS.get(header - at) != _MARK.unpack_from(data, at)[0]:
+        return False
+    segment.sack = tuple(_BLOCK.iter_unpack(data[at + 4 : header]))
+    return True
