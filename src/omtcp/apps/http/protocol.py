@@ -1,0 +1,361 @@
+"""One HTTP/1.1 connection as an asyncio protocol: requests in, responses out, in turn.
+
+h11 holds the protocol state. What is added here is time (a peer may not dawdle), backpressure in
+both directions, and bodies that go from a file mapping to the transport without being touched.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import cast
+
+import h11
+
+from omtcp.apps.contents import WINDOW, FileSlice
+from omtcp.apps.downloads import Download, Downloads
+from omtcp.apps.http.dates import format_date
+from omtcp.apps.http.messages import Application, HttpError, Request, Response
+from omtcp.apps.http.patience import Deadline, Timeouts
+
+logger = logging.getLogger("omtcp.http")
+
+MAX_HEAD = 16 << 10
+"""Bytes of request line and fields; more is 431, or 414 if it is the target."""
+MAX_TARGET = 8000
+"""RFC 9112 section 3 recommends to support at least this much."""
+MAX_REQUEST_BODY = 64 << 10
+"""A request's body means nothing here. Up to this size it is read and dropped to keep the
+connection; after the response to a larger one the connection is closed."""
+MAX_UNREAD = 64 << 10
+"""Bytes a peer may send ahead while it is being answered, before we stop reading."""
+
+
+class _Phase(Enum):
+    """What the connection waits for; each has its own patience."""
+
+    HEAD = auto()
+    IDLE = auto()
+    SENDING = auto()
+    LINGERING = auto()
+    CLOSING = auto()
+
+
+class HttpProtocol(asyncio.Protocol):
+    """Serves the requests of one connection with `application`."""
+
+    _transport: asyncio.Transport
+    _deadline: Deadline
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        downloads: Downloads,
+        timeouts: Timeouts | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._application = application
+        self._downloads = downloads
+        self._clock = clock
+        timeouts = timeouts or Timeouts()
+        self._stall = timeouts.stall
+        self._patience = {
+            _Phase.HEAD: timeouts.head,
+            _Phase.IDLE: timeouts.idle,
+            _Phase.SENDING: timeouts.stall,
+            _Phase.LINGERING: timeouts.linger,
+            _Phase.CLOSING: timeouts.stall,
+        }
+        self._phase = _Phase.HEAD
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._peer = "?"
+        self._windows: Iterator[bytes | memoryview] | None = None
+        self._download: Download | None = None
+        self._written = 0
+        self._progress = (0, 0.0)  # bytes that had got through, and when they were more than before
+        self._unread = 0
+        self._write_paused = False
+        self._read_paused = False
+        self._eof = False
+
+    # What the transport reports.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._loop = asyncio.get_running_loop()
+        self._deadline = Deadline(self._loop, self._expired)
+        self._peer = format_address(transport.get_extra_info("peername"))
+        # A whole window is in reserve when the next is asked for: the transport never runs dry.
+        self._transport.set_write_buffer_limits(high=2 * WINDOW, low=WINDOW)
+        self._enter(_Phase.HEAD)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything."""
+        self._phase = _Phase.CLOSING
+        self._deadline.cancel()
+        self._windows = None
+        if self._download is not None:
+            failed = exc is not None or self._download.queued < self._download.total
+            self._downloads.finish(self._download, failed=failed)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and answer what is complete."""
+        if self._phase in (_Phase.LINGERING, _Phase.CLOSING):
+            return
+        if self._phase is _Phase.IDLE:
+            self._enter(_Phase.HEAD)
+        self._http.receive_data(data)
+        self._unread += len(data)
+        self._advance()
+        if self._unread > MAX_UNREAD and not self._read_paused:
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """The peer has said all it will; what it asked for is still sent."""
+        self._eof = True
+        if self._phase is _Phase.LINGERING:
+            self._close()
+        elif self._phase is not _Phase.CLOSING:
+            self._http.receive_data(b"")
+            self._advance()
+        return True
+
+    def pause_writing(self) -> None:
+        """The transport has enough to do."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """The transport wants more."""
+        self._write_paused = False
+        self._advance()
+
+    # Requests and responses.
+
+    def _advance(self) -> None:
+        """Go on as far as the received bytes and the room to write allow."""
+        try:
+            self._run()
+        except h11.RemoteProtocolError as error:
+            self._refuse(error)
+            self._run()
+
+    def _run(self) -> None:
+        while not self._write_paused and self._may_go_on():
+            if self._windows is not None:
+                self._send()
+            elif self._http.our_state is h11.MUST_CLOSE:
+                self._shut_down()
+            elif not self._handle_next_event():
+                return
+
+    def _may_go_on(self) -> bool:
+        ended = self._phase in (_Phase.LINGERING, _Phase.CLOSING)
+        return not ended and not self._transport.is_closing()
+
+    def _handle_next_event(self) -> bool:
+        """Take one event from the parser; False if nothing can be done before more arrives."""
+        if self._http.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
+            self._http.start_next_cycle()
+            self._enter(_Phase.HEAD if self._http.trailing_data[0] else _Phase.IDLE)
+        event = self._http.next_event()
+        if isinstance(event, h11.Request):
+            self._answer(event)
+        elif isinstance(event, h11.ConnectionClosed):
+            self._close()
+        elif not isinstance(event, h11.Data | h11.EndOfMessage):  # a body is dropped
+            self._listen()
+            return False
+        return True
+
+    def _answer(self, event: h11.Request) -> None:
+        request = _translate(event)
+        body_size = _body_size(request)
+        if body_size == 0:
+            self._http.next_event()  # the end of the request: nothing of it is left to read
+        response = self._ask(request)
+        close = body_size > MAX_REQUEST_BODY or self._http.they_are_waiting_for_100_continue
+        self._begin(response, head=request.method == "HEAD", close=close)
+        target = event.target.decode("ascii", "backslashreplace")
+        summary = f"{request.method} {target}: {response.status.value}, {response.length} bytes"
+        logger.info("%s: %s", self._peer, summary)
+
+    def _ask(self, request: Request) -> Response:
+        """The application's response, whatever happens."""
+        try:
+            if len(request.target) > MAX_TARGET:
+                raise HttpError(HTTPStatus.REQUEST_URI_TOO_LONG)
+            if request.headers.get("expect", "100-continue").lower() != "100-continue":
+                raise HttpError(HTTPStatus.EXPECTATION_FAILED)
+            return self._application(request)
+        except HttpError as error:
+            return error.response()
+        except Exception:
+            logger.exception("%s: the answer to %r failed", self._peer, request.target)
+            return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR).response()
+
+    def _refuse(self, error: h11.RemoteProtocolError) -> None:
+        """Answer what is not HTTP, if an answer can still be understood."""
+        if self._eof or self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self._close()
+            return
+        status = HTTPStatus(error.error_status_hint)
+        in_request_line = b"\n" not in self._http.trailing_data[0]
+        if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE and in_request_line:
+            status = HTTPStatus.REQUEST_URI_TOO_LONG
+        logger.info("%s: refused with %d: %s", self._peer, status, error)
+        self._begin(HttpError(status).response(), head=False, close=True)
+
+    def _begin(self, response: Response, *, head: bool, close: bool) -> None:
+        """Have the response ready to be sent."""
+        headers = [("Date", format_date(self._clock())), ("Server", "omtcp"), *response.headers]
+        if response.status is not HTTPStatus.NOT_MODIFIED:
+            headers.append(("Content-Length", str(response.length)))
+        if close:
+            headers.append(("Connection", "close"))
+        opening = self._http.send(
+            h11.Response(
+                status_code=response.status,
+                headers=headers,
+                reason=response.status.phrase.encode(),
+            )
+        )
+        self._begin_download(None if head else response.download, response.length)
+        self._windows = self._frame(opening or b"", () if head else response.body)
+        self._enter(_Phase.SENDING)
+
+    def _begin_download(self, path: str | None, total: int) -> None:
+        if self._download is not None:
+            self._downloads.finish(self._download, failed=False)
+            self._download = None
+        if path is not None:
+            self._download = Download(
+                peer=self._peer,
+                path=path,
+                total=total,
+                started_ns=int(self._loop.time() * 1e9),
+                backlog=self._transport.get_write_buffer_size,
+            )
+            self._downloads.add(self._download)
+
+    def _frame(
+        self, opening: bytes, body: Sequence[bytes | FileSlice]
+    ) -> Iterator[bytes | memoryview]:
+        """What to write, in order; bytes are gathered, mapped windows go out as they are."""
+        gathered = [opening]
+        for part in body:
+            if isinstance(part, bytes):
+                self._count(part)
+                gathered.append(part)
+                continue
+            yield b"".join(gathered)
+            gathered.clear()
+            for window in part.windows():
+                self._count(window)
+                yield window
+        if gathered:
+            yield b"".join(gathered)
+
+    def _count(self, data: bytes | memoryview) -> None:
+        """Let h11 hold the body against its Content-Length; it looks at its size only."""
+        self._http.send_with_data_passthrough(h11.Data(data=cast(bytes, data)))
+        if self._download is not None:
+            self._download.queued += len(data)
+
+    def _send(self) -> None:
+        """Write until the transport has enough or the response is all written."""
+        assert self._windows is not None
+        for window in self._windows:
+            self._written += len(window)
+            self._transport.write(window)
+            if self._write_paused or not self._may_go_on():
+                return
+        self._windows = None
+        self._http.send(h11.EndOfMessage())
+        self._enter(_Phase.HEAD)
+
+    # Waiting and closing.
+
+    def _listen(self) -> None:
+        self._unread = 0
+        if self._read_paused:
+            self._read_paused = False
+            self._transport.resume_reading()
+
+    def _shut_down(self) -> None:
+        """No further request is taken. What the peer is still sending must be read, or its
+        kernel's reset could overtake the response (RFC 9112 section 9.6)."""
+        unfinished = self._http.their_state in (h11.SEND_BODY, h11.ERROR)
+        if self._eof or not (unfinished or self._read_paused or self._http.trailing_data[0]):
+            self._close()
+            return
+        self._enter(_Phase.LINGERING)
+        self._transport.write_eof()
+        self._listen()
+
+    def _close(self) -> None:
+        """Close when all is sent; the deadline still watches that it gets through."""
+        self._enter(_Phase.CLOSING)
+        self._transport.close()
+
+    def _enter(self, phase: _Phase) -> None:
+        self._phase = phase
+        self._deadline.set(self._patience[phase])
+
+    def _expired(self) -> None:
+        if self._phase is not _Phase.LINGERING and self._getting_through():
+            self._enter(self._phase)
+        elif self._phase is _Phase.HEAD and self._http.trailing_data[0]:
+            self._time_out()
+        elif self._phase in (_Phase.SENDING, _Phase.CLOSING):
+            logger.info("%s: nothing got through for %.0f s", self._peer, self._stall)
+            self._transport.abort()
+        else:
+            self._close()
+
+    def _getting_through(self) -> bool:
+        """Whether the peer still takes, or may soon take again, what was written before."""
+        backlog = self._transport.get_write_buffer_size()
+        if backlog == 0:
+            return self._phase is _Phase.SENDING
+        sent, since = self._progress
+        now = self._loop.time()
+        if self._written - backlog > sent:
+            self._progress = (self._written - backlog, now)
+            return True
+        return now - since < self._stall and self._phase is not _Phase.SENDING
+
+    def _time_out(self) -> None:
+        if self._http.our_state is h11.IDLE:
+            self._begin(HttpError(HTTPStatus.REQUEST_TIMEOUT).response(), head=False, close=True)
+            self._run()
+        else:
+            self._close()
+
+
+def format_address(address: object) -> str:
+    """A socket address for a log: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
+    if not isinstance(address, tuple) or len(address) < 2:
+        return str(address or "?")
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _translate(event: h11.Request) -> Request:
+    headers: dict[str, str] = {}
+    for name, value in event.headers:
+        key, text = name.decode(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return Request(method=event.method.decode(), target=event.target, headers=headers)
+
+
+def _body_size(request: Request) -> float:
+    """Bytes that the request's body has; infinite if it does not say."""
+    if "transfer-encoding" in request.headers:
+        return float("inf")
+    # h11 has checked that it is a number, and that repeated ones agree.
+    return float(request.headers.get("content-length", "0").split(",")[0])
