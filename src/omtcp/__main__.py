@@ -1,0 +1,6 @@
+"""`python -m omtcp`."""
+
+from omtcp.cli.main import main
+
+if __name__ == "__main__":
+    main()

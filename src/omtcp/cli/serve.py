@@ -1,0 +1,280 @@
+"""`omtcp serve`: a directory over HTTP, every connection over all the uplinks."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from omtcp import aio
+from omtcp.apps.fileserver import FileServer
+from omtcp.cli.live import LiveView
+from omtcp.core.config import Config, Growth, LossCorrection, Mode, PrimaryRule
+from omtcp.core.stats import ServerStats
+from omtcp.trace.jsonl import JsonLines
+
+REFRESH = 0.5
+"""Seconds between two states of the live table."""
+FLUSH = 1.0
+"""Seconds for which an event may wait before it is in the file."""
+
+_DEFAULT = Config()
+
+
+class Observable(Protocol):
+    """A server that can be looked at."""
+
+    def stats(self) -> ServerStats:
+        """A snapshot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Everything a run needs, checked."""
+
+    directory: str
+    files: FileServer
+    address: str
+    port: int
+    paths: tuple[str, ...]
+    config: Config
+    events: JsonLines | None
+
+    @property
+    def url(self) -> str:
+        """Where the directory is served."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{self.port}/"
+
+
+def _address(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not an IPv4 or IPv6 address") from None
+
+
+def _values(kind: type[StrEnum]) -> "click.Choice[str]":
+    return click.Choice([member.value for member in kind])
+
+
+@click.command()
+@click.argument("directory", metavar="DIR")
+@click.option(
+    "--address",
+    callback=_address,
+    required=True,
+    metavar="VIP",
+    help="Address to serve from; this host's kernel must not own it.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    required=True,
+    metavar="DEV[@GATEWAY]",
+    help="An uplink: interface, and the next hop on it. Give one for each.",
+)
+@click.option(
+    "--mode",
+    type=_values(Mode),
+    default=_DEFAULT.mode.value,
+    show_default=True,
+    help="One path at a time (single), one that grows (primary), or all at once (pooled).",
+)
+@click.option(
+    "--cc",
+    "congestion",
+    type=click.Choice(["reno", "cubic"]),
+    default=_DEFAULT.congestion,
+    show_default=True,
+    help="Base algorithm of congestion control.",
+)
+@click.option(
+    "--growth",
+    type=_values(Growth),
+    default=_DEFAULT.growth.value,
+    show_default=True,
+    help="Which paths grow in congestion avoidance.",
+)
+@click.option(
+    "--loss-correction",
+    type=_values(LossCorrection),
+    default=_DEFAULT.loss_correction.value,
+    show_default=True,
+    help="How loss weighs when paths are compared.",
+)
+@click.option(
+    "--fair",
+    type=float,
+    default=_DEFAULT.fair,
+    show_default=True,
+    help="How many ordinary connections one of ours may be as aggressive as.",
+)
+@click.option(
+    "--primary-choice",
+    "primary_rule",
+    type=_values(PrimaryRule),
+    default=_DEFAULT.primary_rule.value,
+    show_default=True,
+    help="How the primary path is found: by what paths deliver, or as the paper writes it.",
+)
+@click.option(
+    "--timestamps/--no-timestamps",
+    default=_DEFAULT.timestamps,
+    show_default=True,
+    help="Accept TCP timestamps if the client offers them.",
+)
+@click.option("--events", metavar="FILE", help="Write what happens to FILE as JSON lines.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="`info` logs every request.",
+)
+def serve(
+    directory: str,
+    address: str,
+    port: int,
+    paths: tuple[str, ...],
+    mode: str,
+    congestion: str,
+    growth: str,
+    loss_correction: str,
+    fair: float,
+    primary_rule: str,
+    timestamps: bool,
+    events: str | None,
+    log_level: str,
+) -> None:
+    """Serve DIR over HTTP/1.1 from an address of its own, over one or more uplinks.
+
+    Prints a line with `ready` once it answers. SIGINT or SIGTERM end it and remove the TUN
+    devices, rules, routes and settings that it made; a second one ends it at once, and the next
+    start removes what was left.
+    """
+    set_up_logging(log_level)
+    config = Config(
+        mode=Mode(mode) if len(paths) > 1 else Mode.SINGLE,
+        congestion=congestion,
+        growth=Growth(growth),
+        loss_correction=LossCorrection(loss_correction),
+        fair=fair,
+        primary_rule=PrimaryRule(primary_rule),
+        timestamps=timestamps,
+    )
+    files = FileServer(directory)
+    sink = None if events is None else JsonLines(events, paths=paths)
+    site = Site(
+        directory=directory,
+        files=files,
+        address=address,
+        port=port,
+        paths=paths,
+        config=config,
+        events=sink,
+    )
+    try:
+        asyncio.run(run_site(site))
+    finally:
+        if sink is not None:
+            sink.close()
+
+
+def path_device(path: str) -> str:
+    """The interface of a `DEV[@GATEWAY]`."""
+    return path.partition("@")[0]
+
+
+async def run_site(site: Site) -> None:
+    """Serve until told to stop by a signal."""
+    stop = asyncio.Event()
+    with _signals(stop):
+        async with aio.serve(
+            site.files.protocol,
+            site.address,
+            site.port,
+            site.paths,
+            config=site.config,
+            trace=site.events,
+        ) as server:
+            if stop.is_set():
+                return
+            uplinks = ", ".join(map(path_device, site.paths))
+            click.echo(f"omtcp: ready, serving {site.directory} at {site.url} over {uplinks}")
+            async with asyncio.TaskGroup() as tasks:
+                helpers = [tasks.create_task(_flush(site.events))]
+                console = Console()
+                if console.is_terminal and not console.is_dumb_terminal:
+                    helpers.append(tasks.create_task(_show(console, site, server)))
+                await stop.wait()
+                for helper in helpers:
+                    helper.cancel()
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    """Turn the signals that end us into the event; a second one works as if uncaught."""
+    loop = asyncio.get_running_loop()
+    caught = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        caught.append(signal.SIGHUP)
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        stop.set()
+
+    for number in caught:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)
+
+
+async def _flush(events: JsonLines | None) -> None:
+    """Have events in the file soon after they happened."""
+    while events is not None:
+        await asyncio.sleep(FLUSH)
+        events.flush()
+
+
+async def _show(console: Console, site: Site, server: Observable) -> None:
+    """Keep the live table up to date."""
+    view = LiveView(site.url)
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            tables = view.update(time.monotonic_ns(), server.stats(), site.files.downloads)
+            live.update(tables, refresh=True)
+            await asyncio.sleep(REFRESH)
+
+
+class _StderrHandler(logging.Handler):
+    """Log lines to whatever stderr is at that moment: the live table stands in for it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+def set_up_logging(level: str) -> None:
+    """Log lines of `level` and above go to stderr."""
+    handler = _StderrHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("omtcp")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level.upper())
