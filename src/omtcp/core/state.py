@@ -1,0 +1,156 @@
+"""The states of a TCP connection as a table (RFC 9293 section 3.3.2, figure 5).
+
+Rules
+- An input is an event that the connection has already judged: RECV_FIN is a FIN whose sequence
+  number is next, RST one that passed section 3.10.7's checks. This table decides the next state
+  and nothing else; what to send is the connection's business.
+- Inputs of the application that a state has no entry for are its caller's mistake: LocalError.
+- Inputs of the peer without an entry cannot follow from an acceptable segment: PeerError.
+- A FIN seen again (a retransmission) changes nothing but is no error, so it has entries.
+- The figure's arrow from SYN-RECEIVED back to LISTEN is absent: here a listener is an object of
+  its own and outlives the connections that it makes.
+"""
+
+from enum import Enum, auto
+
+from omtcp.errors import LocalError, PeerError
+
+
+class State(Enum):
+    """RFC 9293 section 3.3.2."""
+
+    CLOSED = auto()
+    LISTEN = auto()
+    SYN_SENT = auto()
+    SYN_RECEIVED = auto()
+    ESTABLISHED = auto()
+    FIN_WAIT_1 = auto()
+    FIN_WAIT_2 = auto()
+    CLOSE_WAIT = auto()
+    CLOSING = auto()
+    LAST_ACK = auto()
+    TIME_WAIT = auto()
+
+
+class Input(Enum):
+    """What may happen to a connection."""
+
+    OPEN_PASSIVE = auto()
+    SEND_SYN = auto()
+    CLOSE = auto()
+    ABORT = auto()
+    RECV_SYN = auto()
+    RECV_SYN_ACK = auto()
+    RECV_ACK_OF_SYN = auto()
+    RECV_FIN = auto()
+    RECV_ACK_OF_FIN = auto()
+    RECV_FIN_ACK_OF_FIN = auto()
+    """A FIN, in a segment that acknowledges ours as well."""
+    RST = auto()
+    TIMEOUT_2MSL = auto()
+    TIMEOUT_USER = auto()
+    """R2 of every path has passed, or the handshake was given up."""
+
+
+_S, _I = State, Input
+
+APPLICATION_INPUTS = frozenset({_I.OPEN_PASSIVE, _I.SEND_SYN, _I.CLOSE, _I.ABORT})
+PEER_INPUTS = frozenset(
+    {
+        _I.RECV_SYN,
+        _I.RECV_SYN_ACK,
+        _I.RECV_ACK_OF_SYN,
+        _I.RECV_FIN,
+        _I.RECV_ACK_OF_FIN,
+        _I.RECV_FIN_ACK_OF_FIN,
+        _I.RST,
+    }
+)
+
+_ENDS = {_I.RST: _S.CLOSED, _I.ABORT: _S.CLOSED, _I.TIMEOUT_USER: _S.CLOSED}
+"""From any state of a connection under way (sections 3.10.5, 3.10.7.4 and 3.10.8)."""
+
+TRANSITIONS: dict[State, dict[Input, State]] = {
+    _S.CLOSED: {_I.OPEN_PASSIVE: _S.LISTEN, _I.SEND_SYN: _S.SYN_SENT, _I.ABORT: _S.CLOSED},
+    _S.LISTEN: {
+        _I.RECV_SYN: _S.SYN_RECEIVED,
+        _I.SEND_SYN: _S.SYN_SENT,
+        _I.CLOSE: _S.CLOSED,
+        _I.ABORT: _S.CLOSED,
+        _I.RST: _S.LISTEN,
+    },
+    _S.SYN_SENT: {
+        _I.RECV_SYN: _S.SYN_RECEIVED,  # simultaneous open, figure 7
+        _I.RECV_SYN_ACK: _S.ESTABLISHED,
+        _I.CLOSE: _S.CLOSED,
+        **_ENDS,
+    },
+    _S.SYN_RECEIVED: {
+        _I.RECV_ACK_OF_SYN: _S.ESTABLISHED,
+        _I.RECV_SYN_ACK: _S.ESTABLISHED,  # the other half of a simultaneous open
+        _I.RECV_FIN: _S.CLOSE_WAIT,
+        _I.CLOSE: _S.FIN_WAIT_1,
+        **_ENDS,
+    },
+    _S.ESTABLISHED: {_I.RECV_FIN: _S.CLOSE_WAIT, _I.CLOSE: _S.FIN_WAIT_1, **_ENDS},
+    _S.FIN_WAIT_1: {
+        _I.RECV_ACK_OF_FIN: _S.FIN_WAIT_2,
+        _I.RECV_FIN: _S.CLOSING,
+        _I.RECV_FIN_ACK_OF_FIN: _S.TIME_WAIT,
+        **_ENDS,
+    },
+    _S.FIN_WAIT_2: {_I.RECV_FIN: _S.TIME_WAIT, **_ENDS},
+    _S.CLOSE_WAIT: {_I.CLOSE: _S.LAST_ACK, _I.RECV_FIN: _S.CLOSE_WAIT, **_ENDS},
+    _S.CLOSING: {
+        _I.RECV_ACK_OF_FIN: _S.TIME_WAIT,
+        _I.RECV_FIN_ACK_OF_FIN: _S.TIME_WAIT,
+        _I.RECV_FIN: _S.CLOSING,
+        **_ENDS,
+    },
+    _S.LAST_ACK: {
+        _I.RECV_ACK_OF_FIN: _S.CLOSED,
+        _I.RECV_FIN_ACK_OF_FIN: _S.CLOSED,
+        _I.RECV_FIN: _S.LAST_ACK,
+        **_ENDS,
+    },
+    _S.TIME_WAIT: {
+        _I.TIMEOUT_2MSL: _S.CLOSED,
+        _I.RECV_FIN: _S.TIME_WAIT,
+        _I.RECV_FIN_ACK_OF_FIN: _S.TIME_WAIT,
+        **_ENDS,
+    },
+}
+
+CAN_SEND = frozenset({_S.ESTABLISHED, _S.CLOSE_WAIT})
+"""The application may write (what it wrote before CLOSE is still sent afterwards)."""
+CAN_RECEIVE = frozenset({_S.ESTABLISHED, _S.FIN_WAIT_1, _S.FIN_WAIT_2})
+"""The peer may still send new data."""
+SYNCHRONIZED = frozenset(State) - {_S.CLOSED, _S.LISTEN, _S.SYN_SENT, _S.SYN_RECEIVED}
+"""Both ends know each other's sequence numbers (section 3.3.2)."""
+FIN_SENT = frozenset({_S.FIN_WAIT_1, _S.FIN_WAIT_2, _S.CLOSING, _S.LAST_ACK, _S.TIME_WAIT})
+"""The application has closed its direction."""
+
+
+def advance(state: State, happened: Input) -> State:
+    """The state that follows.
+
+    Raises LocalError if the application, or a timer, may not do this now; PeerError if the peer
+    may not.
+    """
+    following = TRANSITIONS[state].get(happened)
+    if following is not None:
+        return following
+    error = PeerError if happened in PEER_INPUTS else LocalError
+    raise error(f"{happened.name} in state {state.name}")
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram, without the arrows that every state has."""
+    lines = ["stateDiagram-v2", "    [*] --> CLOSED"]
+    for state, row in TRANSITIONS.items():
+        labels: dict[State, list[str]] = {}
+        for happened, following in row.items():
+            if happened not in _ENDS and following is not state:
+                labels.setdefault(following, []).append(happened.name)
+        lines += [f"    {state.name} --> {to.name}: {', '.join(by)}" for to, by in labels.items()]
+    return "\n".join(lines) + "\n"
