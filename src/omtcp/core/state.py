@@ -2,8 +2,8 @@
 
 Rules
 - An input is an event that the connection has already judged: RECV_FIN is a FIN whose sequence
-  number is next, RST one that passed section 3.10.7's checks. This table decides the next state
-  and nothing else; what to send is the connection's business.
+  number is next, RECV_RST one that passed section 3.10.7's checks. This table decides the next
+  state and nothing else; what to send is the connection's business.
 - Inputs of the application that a state has no entry for are its caller's mistake: LocalError.
 - Inputs of the peer without an entry cannot follow from an acceptable segment: PeerError.
 - A FIN seen again (a retransmission) changes nothing but is no error, so it has entries.
@@ -35,7 +35,7 @@ class State(Enum):
 class Input(Enum):
     """What may happen to a connection."""
 
-    OPEN_PASSIVE = auto()
+    LISTEN = auto()
     SEND_SYN = auto()
     CLOSE = auto()
     ABORT = auto()
@@ -46,15 +46,14 @@ class Input(Enum):
     RECV_ACK_OF_FIN = auto()
     RECV_FIN_ACK_OF_FIN = auto()
     """A FIN, in a segment that acknowledges ours as well."""
-    RST = auto()
-    TIMEOUT_2MSL = auto()
-    TIMEOUT_USER = auto()
-    """R2 of every path has passed, or the handshake was given up."""
+    RECV_RST = auto()
+    TIMEOUT = auto()
+    """The time that this state may last is over: 2·MSL in TIME-WAIT, R2 of every path otherwise."""
 
 
 _S, _I = State, Input
 
-APPLICATION_INPUTS = frozenset({_I.OPEN_PASSIVE, _I.SEND_SYN, _I.CLOSE, _I.ABORT})
+APPLICATION_INPUTS = frozenset({_I.LISTEN, _I.SEND_SYN, _I.CLOSE, _I.ABORT})
 PEER_INPUTS = frozenset(
     {
         _I.RECV_SYN,
@@ -63,21 +62,21 @@ PEER_INPUTS = frozenset(
         _I.RECV_FIN,
         _I.RECV_ACK_OF_FIN,
         _I.RECV_FIN_ACK_OF_FIN,
-        _I.RST,
+        _I.RECV_RST,
     }
 )
 
-_ENDS = {_I.RST: _S.CLOSED, _I.ABORT: _S.CLOSED, _I.TIMEOUT_USER: _S.CLOSED}
+_ENDS = {_I.RECV_RST: _S.CLOSED, _I.ABORT: _S.CLOSED, _I.TIMEOUT: _S.CLOSED}
 """From any state of a connection under way (sections 3.10.5, 3.10.7.4 and 3.10.8)."""
 
 TRANSITIONS: dict[State, dict[Input, State]] = {
-    _S.CLOSED: {_I.OPEN_PASSIVE: _S.LISTEN, _I.SEND_SYN: _S.SYN_SENT, _I.ABORT: _S.CLOSED},
+    _S.CLOSED: {_I.LISTEN: _S.LISTEN, _I.SEND_SYN: _S.SYN_SENT, _I.ABORT: _S.CLOSED},
     _S.LISTEN: {
         _I.RECV_SYN: _S.SYN_RECEIVED,
         _I.SEND_SYN: _S.SYN_SENT,
         _I.CLOSE: _S.CLOSED,
         _I.ABORT: _S.CLOSED,
-        _I.RST: _S.LISTEN,
+        _I.RECV_RST: _S.LISTEN,
     },
     _S.SYN_SENT: {
         _I.RECV_SYN: _S.SYN_RECEIVED,  # simultaneous open, figure 7
@@ -114,7 +113,6 @@ TRANSITIONS: dict[State, dict[Input, State]] = {
         **_ENDS,
     },
     _S.TIME_WAIT: {
-        _I.TIMEOUT_2MSL: _S.CLOSED,
         _I.RECV_FIN: _S.TIME_WAIT,
         _I.RECV_FIN_ACK_OF_FIN: _S.TIME_WAIT,
         **_ENDS,
@@ -125,8 +123,11 @@ CAN_SEND = frozenset({_S.ESTABLISHED, _S.CLOSE_WAIT})
 """The application may write (what it wrote before CLOSE is still sent afterwards)."""
 CAN_RECEIVE = frozenset({_S.ESTABLISHED, _S.FIN_WAIT_1, _S.FIN_WAIT_2})
 """The peer may still send new data."""
-SYNCHRONIZED = frozenset(State) - {_S.CLOSED, _S.LISTEN, _S.SYN_SENT, _S.SYN_RECEIVED}
-"""Both ends know each other's sequence numbers (section 3.3.2)."""
+SYNCHRONIZED = frozenset(State) - {_S.CLOSED, _S.LISTEN, _S.SYN_SENT}
+"""We know both ends' sequence numbers: section 3.10.7.4 treats segments alike in these states.
+
+SYN-RECEIVED is among them, though the peer may not know ours yet.
+"""
 FIN_SENT = frozenset({_S.FIN_WAIT_1, _S.FIN_WAIT_2, _S.CLOSING, _S.LAST_ACK, _S.TIME_WAIT})
 """The application has closed its direction."""
 
@@ -145,12 +146,13 @@ def advance(state: State, happened: Input) -> State:
 
 
 def mermaid() -> str:
-    """The table as a Mermaid state diagram, without the arrows that every state has."""
+    """The table as a Mermaid state diagram, without the resets and aborts of every state."""
     lines = ["stateDiagram-v2", "    [*] --> CLOSED"]
     for state, row in TRANSITIONS.items():
         labels: dict[State, list[str]] = {}
         for happened, following in row.items():
-            if happened not in _ENDS and following is not state:
+            ends = happened in _ENDS and state is not State.TIME_WAIT
+            if not ends and following is not state:
                 labels.setdefault(following, []).append(happened.name)
         lines += [f"    {state.name} --> {to.name}: {', '.join(by)}" for to, by in labels.items()]
     return "\n".join(lines) + "\n"
