@@ -1,7 +1,6 @@
 """A file server on a kernel socket of the loopback interface, and clients for it."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,13 +15,28 @@ from omtcp.apps.http.patience import Timeouts
 from omtcp.apps.http.protocol import HttpProtocol
 
 
+class Watched(HttpProtocol):
+    """A connection that can be ended from outside."""
+
+    lost = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.lost = True
+
+    def abandon(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        if not self.lost:
+            self._transport.abort()
+
+
 @dataclass(slots=True)
 class Site:
     """A running server."""
 
     files: FileServer
     port: int
-    protocols: list[HttpProtocol] = field(default_factory=list)
+    protocols: list["Watched"] = field(default_factory=list)
 
     async def connect(self) -> "Client":
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -96,8 +110,7 @@ async def serving(root: Path, timeouts: Timeouts | None = None) -> AsyncIterator
     site = Site(files, 0)
 
     def protocol() -> asyncio.Protocol:
-        made = files.protocol(timeouts)
-        assert isinstance(made, HttpProtocol)
+        made = Watched(files.respond, downloads=files.downloads, timeouts=timeouts)
         site.protocols.append(made)
         return made
 
@@ -108,7 +121,9 @@ async def serving(root: Path, timeouts: Timeouts | None = None) -> AsyncIterator
     finally:
         server.close()
         await server.wait_closed()
-        logging.getLogger("omtcp").handlers.clear()
+        for made in site.protocols:
+            made.abandon()
+        await asyncio.sleep(0)  # the sockets are closed in the loop's next turn
 
 
 def ask(root: Path, talk: Callable[[Client], Awaitable[None]]) -> None:
