@@ -24,11 +24,11 @@ class WireError(PeerError):
     """A packet that cannot be parsed, whatever is wrong with it."""
 
 
-class ConnectionResetError(PeerError):
+class PeerResetError(PeerError):
     """The peer sent an acceptable RST (RFC 9293 section 3.5.3)."""
 
 
-class ConnectionTimeoutError(PeerError):
+class PeerTimeoutError(PeerError):
     """No path carried anything for the user timeout R2 (RFC 9293 section 3.8.3)."""
 
 

@@ -1,0 +1,59 @@
+# The commands of a working day. Each works as the first one on a fresh clone.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint format bench clean tools
+
+help:
+	@echo "make demo    the first minute: a download that outlives its uplink, in namespaces (root)"
+	@echo "make test    lint and all tests; the ones on the real kernel need root"
+	@echo "make lint    ruff, mypy --strict, import arrows"
+	@echo "make format  let ruff format the sources"
+	@echo "make clean   remove the virtual environment and caches"
+
+demo: $(READY) tools
+	$(RUN)/omtcp lab demo
+
+test: $(READY) tools lint
+	$(RUN)/pytest -q
+
+lint: $(READY)
+	$(RUN)/ruff check src tests
+	$(RUN)/ruff format --check src tests
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+format: $(READY)
+	$(RUN)/ruff check --fix src tests
+	$(RUN)/ruff format src tests
+
+$(READY): pyproject.toml
+	@echo "installing omtcp and what it needs into $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(RUN)/pip install --quiet --disable-pip-version-check --editable ".[lab]" \
+		--group test --group lint
+	@touch $@
+
+# Debian packages, only those that are missing and only where we may install them.
+tools:
+	@missing=""; \
+	command -v ip >/dev/null || missing="$$missing iproute2"; \
+	command -v ethtool >/dev/null || missing="$$missing ethtool"; \
+	command -v curl >/dev/null || missing="$$missing curl"; \
+	command -v sysctl >/dev/null || missing="$$missing procps"; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing Debian packages:$$missing"; \
+			apt-get update -qq && \
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+		else \
+			echo "please install:$$missing"; exit 1; \
+		fi; \
+	fi
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

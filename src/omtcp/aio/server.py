@@ -1,0 +1,153 @@
+"""A served address inside an asyncio program."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from omtcp.aio.transport import Transport
+from omtcp.core.config import Config
+from omtcp.core.connection import Connection
+from omtcp.core.endpoint import Endpoint
+from omtcp.core.events import Event
+from omtcp.core.stats import ConnectionStats, PathStats, ServerStats
+from omtcp.net.driver import Driver
+from omtcp.net.plumbing import Plumbing
+from omtcp.trace.events import Sink
+
+_log = logging.getLogger("omtcp.aio")
+
+_STATES = {"active": "up", "untried": "up"}
+
+
+class Server:
+    """Hands each new connection to a protocol of its own."""
+
+    def __init__(
+        self,
+        protocol_factory: Callable[[], asyncio.Protocol],
+        endpoint: Endpoint,
+        names: Sequence[str],
+    ) -> None:
+        self._protocol_factory = protocol_factory
+        self._endpoint = endpoint
+        self._names = list(names)
+        self._transports: dict[Connection, Transport] = {}
+        self._driver: Driver | None = None
+
+    def attach(self, driver: Driver) -> None:
+        """The driver that runs the endpoint."""
+        self._driver = driver
+
+    def on_accept(self, connection: Connection) -> None:
+        """A handshake is complete."""
+        assert self._driver is not None
+        transport = self._transports[connection] = Transport(connection, self._driver.wake)
+        transport.connect(self._protocol_factory())
+
+    def on_event(self, connection: Connection, event: Event) -> None:
+        """Something happened on a connection; an error in a protocol ends only its own."""
+        transport = self._transports.get(connection)
+        if transport is None:
+            return
+        try:
+            transport.handle_event(event)
+        except Exception:
+            _log.exception("%s: the protocol failed", connection.flow.peer)
+            transport.abort()
+        if connection.over:
+            self._transports.pop(connection, None)
+
+    def stats(self) -> ServerStats:
+        """A snapshot of all connections that are under way."""
+        return ServerStats(
+            connections=tuple(
+                self._stats_of(connection)
+                for connection in self._endpoint.connections.values()
+                if connection.sender is not None and not connection.over
+            )
+        )
+
+    def _stats_of(self, connection: Connection) -> ConnectionStats:
+        sender = connection.sender
+        assert sender is not None
+        return ConnectionStats(
+            peer=connection.flow.peer,
+            primary=sender.best.index,
+            paths=tuple(
+                PathStats(
+                    name=self._names[subflow.index],
+                    state=_STATES.get(subflow.state, subflow.state),
+                    cwnd=subflow.controller.cwnd,
+                    srtt_ns=subflow.rtt.srtt_ns,
+                    in_flight=subflow.in_flight,
+                    bytes_sent=subflow.sent_bytes,
+                    bytes_retransmitted=subflow.resent_bytes,
+                )
+                for subflow in sender.subflows
+            ),
+        )
+
+    def abort_all(self) -> None:
+        """Reset what is still open, so that no client waits for us."""
+        for connection in list(self._endpoint.connections.values()):
+            connection.abort()
+            self._endpoint.touch(connection)
+        if self._driver is not None:
+            self._driver.flush()
+
+
+@asynccontextmanager
+async def serve(
+    protocol_factory: Callable[[], asyncio.Protocol],
+    address: str,
+    port: int,
+    paths: Sequence[str],
+    *,
+    config: Config | None = None,
+    trace: Sink | None = None,
+) -> AsyncIterator[Server]:
+    """Accept connections to `address` and `port` over `paths` while the context lasts.
+
+    Args:
+        protocol_factory: makes a protocol per connection, as for `loop.create_server`.
+        address: IPv4 or IPv6, not owned by this host's kernel.
+        port: to listen on.
+        paths: each DEV[@GATEWAY].
+        config: options of every connection.
+        trace: takes trace events.
+
+    Raises:
+        SetupError: the host cannot be prepared; it is left as it was.
+    """
+    with Plumbing(address, paths) as plumbing:
+        for warning in plumbing.warnings:
+            _log.warning("%s", warning)
+        endpoint = Endpoint(
+            config or Config(),
+            plumbing.address.packed,
+            [uplink.mtu for uplink in plumbing.uplinks],
+            secret=secrets.token_bytes(32),
+            random=random.SystemRandom().random,
+            sink=trace,
+        )
+        endpoint.listen(port)
+        server = Server(protocol_factory, endpoint, [uplink.device for uplink in plumbing.uplinks])
+        driver = Driver(
+            asyncio.get_running_loop(),
+            endpoint,
+            plumbing.tuns,
+            server.on_event,
+            server.on_accept,
+        )
+        server.attach(driver)
+        driver.start()
+        try:
+            yield server
+        finally:
+            server.abort_all()
+            driver.stop()

@@ -1,0 +1,736 @@
+"""One TCP connection (RFC 9293), sans I/O.
+
+The methods come in four kinds, and time enters only as `now`, in nanoseconds, never backwards:
+
+- `handle_segment`, `handle_timeout`, `handle_too_big`: something happened;
+- `write`, `close`, `abort`, `read`: the application's verbs;
+- `poll_transmit`, `poll_event`, `poll_timeout`: what the caller must do next. After any number of
+  the above, call `poll_transmit` and `poll_event` until they say None, then arm one timer;
+- properties.
+
+What is sent and how is in `sender`, what is received in `receive`, which transitions exist in
+`state`. This file only joins them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from omtcp.core.config import SECOND, Config, Mode
+from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
+from omtcp.core.handshake import MINIMUM_MSS, Agreement, scale_for
+from omtcp.core.receive import Receiver
+from omtcp.core.send_buffer import Buffer
+from omtcp.core.sender import PING, Plan, Sender
+from omtcp.core.state import SYNCHRONIZED, Input, State, advance
+from omtcp.core.timers import Timer, TimerTable
+from omtcp.core.timestamps import OrderedTimestamps
+from omtcp.errors import PeerResetError, PeerTimeoutError, LocalError, OmtcpError
+from omtcp.trace import events as trace
+from omtcp.wire.seq import SEQ_MODULUS, seq_add, seq_diff, unwrap
+from omtcp.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
+
+INITIAL_RTO_NS = SECOND
+PROBE_MAX_NS = 60 * SECOND
+
+
+class Flow(NamedTuple):
+    """The two ends, as seen from here; addresses are 4 or 16 bytes."""
+
+    local: bytes
+    local_port: int
+    remote: bytes
+    remote_port: int
+
+    @property
+    def version(self) -> int:
+        """Of IP."""
+        return 4 if len(self.local) == 4 else 6
+
+    @property
+    def remote_text(self) -> str:
+        """The remote address as people write it."""
+        return str(ip_address(self.remote))
+
+    @property
+    def local_text(self) -> str:
+        """The local address as people write it."""
+        return str(ip_address(self.local))
+
+    @property
+    def peer(self) -> str:
+        """The remote end in text, as 192.0.2.1:80 or [2001:db8::1]:80."""
+        text = self.remote_text if self.version == 4 else f"[{self.remote_text}]"
+        return f"{text}:{self.remote_port}"
+
+
+class Transmit(NamedTuple):
+    """A segment to send now over `path`, cut into pieces of `segment_size` payload bytes."""
+
+    connection: Connection
+    path: int
+    segment: Segment
+    segment_size: int
+
+
+class Connection:
+    """Both halves of one connection, and its state machine."""
+
+    def __init__(
+        self,
+        config: Config,
+        flow: Flow,
+        path_sizes: list[int],
+        *,
+        iss: int,
+        random: Callable[[], float],
+        identity: int = 0,
+        sink: trace.Sink | None = None,
+    ) -> None:
+        """A closed connection; `handle_segment` with a SYN or `connect` opens it.
+
+        Args:
+            config: options.
+            flow: addresses and ports.
+            path_sizes: per path, its MTU less the IP and TCP headers.
+            iss: initial send sequence number (RFC 6528).
+            random: uniform in [0, 1).
+            identity: a number for the trace.
+            sink: takes the trace's events.
+        """
+        self.config = config
+        self.flow = flow
+        self.identity = identity
+        self.state = State.CLOSED
+        self._path_sizes = path_sizes
+        self._random = random
+        self._sink = sink
+        self._now = 0
+        self._iss = iss
+        self._irs = 0
+        self._agreement: Agreement | None = None
+        self._timestamps = OrderedTimestamps(int(random() * SEQ_MODULUS))
+        self._receiver = Receiver(config.receive_buffer, config.receive_buffer_max)
+        self.sender: Sender | None = None
+        self._written: list[Buffer] = []
+        self._closing = False
+        self._timers = TimerTable()
+        self._control: deque[tuple[int, Segment]] = deque()
+        self._events: deque[Event] = deque()
+        self._handshake_path = 0
+        self._handshake_attempts = 0
+        self._handshake_sent_at = 0
+        self._window_seq = 0
+        self._window_ack = 0
+        self._notify_below: int | None = None
+        self._probes = 0
+        self._heard_at = 0
+        self._dirty = False
+
+    # Opening
+
+    def listen(self) -> None:
+        """Wait for a SYN."""
+        self._advance(Input.LISTEN)
+
+    def connect(self, now: int) -> None:
+        """Send a SYN."""
+        self._now = now
+        self._advance(Input.SEND_SYN)
+        self._send_syn(now)
+
+    def _send_syn(self, now: int) -> None:
+        """The SYN or SYN-ACK, each attempt over the next path."""
+        path = self._handshake_attempts % len(self._path_sizes)
+        self._handshake_path = path
+        self._handshake_sent_at = now
+        agreement = self._agreement
+        flags = SYN if agreement is None else SYN | ACK
+        shift = scale_for(self.config.receive_buffer_max)
+        segment = self._segment(seq=self._iss, flags=flags)
+        segment.window = min(self._receiver.window, 0xFFFF)
+        segment.mss = self._path_sizes[path]
+        segment.window_scale = shift if agreement is None or agreement.scaling else None
+        segment.sack_permitted = agreement is None or agreement.sack
+        if agreement is None and self.config.timestamps:
+            segment.timestamps = (self._timestamps.again(-1), 0)
+        self._control.append((path, segment))
+        self._timers.set(Timer.HANDSHAKE, now + (INITIAL_RTO_NS << self._handshake_attempts))
+        self._handshake_attempts += 1
+
+    def _establish(self, now: int) -> None:
+        """The peer's acknowledgment of our SYN came."""
+        agreement = self._agreement
+        assert agreement is not None
+        self._timers.stop(Timer.HANDSHAKE)
+        first = self._handshake_path
+        paths = len(self._path_sizes)
+        if not agreement.sack and paths > 1:
+            self._report(trace.MultipathDisabled("no SACK-permitted in the peer's SYN"))  # P1
+        self.sender = sender = Sender(
+            self.config,
+            [agreement.segment_size(size) for size in self._path_sizes],
+            first=first,
+            multipath=agreement.sack and self.config.mode is not Mode.SINGLE and paths > 1,
+            sack=agreement.sack,
+            random=self._random,
+            report=self._report if self._sink else None,
+        )
+        if self._handshake_attempts == 1:
+            sender.best.rtt.on_sample(now, now - self._handshake_sent_at)
+        for data in self._written:
+            sender.write(data)
+        self._written.clear()
+        if self._closing:
+            sender.close()
+            self._advance(Input.CLOSE)
+        self._timers.set(Timer.PRIMARY, now + sender.chooser.next_interval_ns())
+        if self._sink:
+            self._report(trace.ConnectionOpened(self.flow.peer, paths))
+            self._timers.set(Timer.METRICS, now + self.config.metrics_interval_ns)
+        self._arm_keepalive(now)
+        self._events.append(Established())
+
+    # Segments in
+
+    def handle_segment(self, now: int, segment: Segment) -> None:
+        """Take in a segment of this flow; its checksum has been verified."""
+        self._now = now
+        self._dirty = True
+        if self.state in SYNCHRONIZED:
+            self._on_segment(now, segment)
+        elif self.state is State.LISTEN:
+            self._on_listen(now, segment)
+        elif self.state is State.SYN_SENT:
+            self._on_syn_sent(now, segment)
+
+    def _on_listen(self, now: int, segment: Segment) -> None:
+        if segment.flags & (SYN | ACK | RST) != SYN:
+            return
+        self._synchronize(segment)
+        self._advance(Input.RECV_SYN)
+        self._send_syn(now)
+
+    def _on_syn_sent(self, now: int, segment: Segment) -> None:
+        """RFC 9293 section 3.10.7.3."""
+        acceptable = segment.flags & ACK and segment.ack == seq_add(self._iss, 1)
+        if segment.flags & ACK and not acceptable:
+            if not segment.flags & RST:
+                self._refuse(segment)
+            return
+        if segment.flags & RST:
+            if acceptable:
+                self._finish(PeerResetError("connection refused"), Input.RECV_RST)
+            return
+        if not segment.flags & SYN:
+            return
+        self._synchronize(segment)
+        if acceptable:
+            self._advance(Input.RECV_SYN_ACK)
+            self._establish(now)
+            self._update_window(segment, 0, 0, shift=0)
+            self._receiver.ack_now = True
+        else:
+            self._advance(Input.RECV_SYN)
+            self._send_syn(now)
+
+    def _synchronize(self, segment: Segment) -> None:
+        self._irs = segment.seq
+        self._agreement = Agreement.from_syn(segment, self.config, self.flow.version)
+        if segment.timestamps and self._agreement.timestamps:
+            self._timestamps.recent = segment.timestamps[0]
+        self._receiver.window_shift = self._agreement.receive_shift
+
+    def _on_segment(self, now: int, segment: Segment) -> None:
+        """RFC 9293 section 3.10.7.4, with RFC 5961 against blind attacks."""
+        receiver = self._receiver
+        start = unwrap((segment.seq - self._irs - 1) % SEQ_MODULUS, receiver.rcv_nxt)
+        flags = segment.flags
+        if not self._acceptable(start, segment):
+            if not flags & RST:
+                self._on_unacceptable(now, start, segment)
+            return
+        if flags & RST:
+            if start == receiver.rcv_nxt:
+                self._finish(PeerResetError("connection reset by the peer"), Input.RECV_RST)
+            else:
+                receiver.ack_now = True  # a challenge, RFC 5961 section 3.2
+            return
+        if flags & SYN:
+            self._on_repeated_syn(now)
+            return
+        if not flags & ACK:
+            return
+        self._heard_at = now
+        self._probes = 0
+        if not self._on_ack(now, start, segment):
+            return
+        if segment.length or flags & FIN:
+            self._on_payload(now, start, segment)
+
+    def _acceptable(self, start: int, segment: Segment) -> bool:
+        """Sequence number and PAWS (RFC 9293 section 3.10.7.4, RFC 7323 section 5.3)."""
+        receiver = self._receiver
+        left = receiver.rcv_nxt
+        length = segment.length + (segment.flags & FIN)
+        right = left + receiver.window
+        if length == 0:
+            inside = left <= start < right or start == left
+        else:
+            inside = start < right and start + length > left
+        if not inside:
+            return False
+        if segment.timestamps and self._agreement and self._agreement.timestamps:
+            return self._timestamps.accept(segment.timestamps[0], start <= left) or bool(
+                segment.flags & RST
+            )
+        return True
+
+    def _on_unacceptable(self, now: int, start: int, segment: Segment) -> None:
+        """Answer with an ACK; a duplicate's range goes into it (RFC 2883)."""
+        if segment.flags & SYN and self.state is State.SYN_RECEIVED:
+            self._on_repeated_syn(now)
+            return
+        if segment.length and start + segment.length <= self._receiver.rcv_nxt:
+            self._receiver.on_data(now, start, segment.payload)
+        self._receiver.ack_now = True
+        if segment.flags & ACK and self.sender is not None:
+            self._on_ack(now, start, segment)
+
+    def _on_repeated_syn(self, now: int) -> None:
+        if self.state is State.SYN_RECEIVED:
+            self._send_syn(now)
+        else:
+            self._receiver.ack_now = True  # a challenge, RFC 5961 section 4.2
+
+    def _on_ack(self, now: int, start: int, segment: Segment) -> bool:
+        """Take the acknowledgment in; False when the rest of the segment is to be ignored."""
+        sender = self.sender
+        if sender is None:  # SYN-RECEIVED
+            if segment.ack != seq_add(self._iss, 1):
+                self._refuse(segment)
+                return False
+            self._advance(Input.RECV_ACK_OF_SYN)
+            self._establish(now)
+            assert self.sender is not None
+            self._update_window(segment, start, 0)
+            return True
+        board = sender.board
+        una = board.una
+        ack = unwrap((segment.ack - self._iss - 1) % SEQ_MODULUS, una)
+        if ack > board.nxt:
+            self._receiver.ack_now = True
+            return False
+        if ack < una and not segment.sack:
+            return True
+        origin = self._iss + 1
+        blocks = [
+            (
+                unwrap((left - origin) % SEQ_MODULUS, una),
+                unwrap((right - origin) % SEQ_MODULUS, una),
+            )
+            for left, right in segment.sack
+        ]
+        old_right = sender.right
+        self._update_window(segment, start, ack)
+        if not sender.sack and self._is_duplicate_ack(segment, ack, una, old_right):
+            sender.on_duplicate_ack(now)
+        sender.on_ack(now, max(ack, una), [block for block in blocks if block[0] < block[1]])
+        return True
+
+    def _is_duplicate_ack(self, segment: Segment, ack: int, una: int, old_right: int) -> bool:
+        """RFC 5681 section 2."""
+        assert self.sender is not None
+        return (
+            ack == una
+            and bool(self.sender.board.flights)
+            and segment.length == 0
+            and not segment.flags & FIN
+            and self.sender.right == old_right
+        )
+
+    def _update_window(
+        self, segment: Segment, start: int, ack: int, shift: int | None = None
+    ) -> None:
+        """RFC 9293 section 3.10.7.4: SND.WL1 and SND.WL2 keep old segments from undoing new."""
+        sender = self.sender
+        assert sender is not None
+        assert self._agreement is not None
+        if (start, ack) < (self._window_seq, self._window_ack):
+            return
+        self._window_seq, self._window_ack = start, ack
+        shift = self._agreement.send_shift if shift is None else shift
+        sender.right = ack + (segment.window << shift)
+
+    def _on_payload(self, now: int, start: int, segment: Segment) -> None:
+        receiver = self._receiver
+        if self.state not in (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2):
+            receiver.ack_now = True  # RFC 9293: nothing is expected behind the FIN
+            return
+        before = receiver.rcv_nxt
+        if segment.flags & FIN:
+            receiver.on_fin(start + segment.length)
+        receiver.on_data(now, start, segment.payload)
+        if receiver.rcv_nxt > before and receiver.readable:
+            self._events.append(Readable())
+        if receiver.finished:
+            self._events.append(EndOfStream())
+            self._advance(Input.RECV_FIN)
+            self._after_transition(now)
+
+    def handle_too_big(self, now: int, seq: int, size: int) -> None:
+        """An ICMP message says that `seq` was too large for its path, which admits `size` bytes.
+
+        It is believed only for a segment that is in flight (RFC 5927 section 7.2), and only for
+        the path that carried it (RFC 1191, RFC 8201).
+        """
+        sender, agreement = self.sender, self._agreement
+        if sender is None or agreement is None:
+            return
+        offset = unwrap((seq - self._iss - 1) % SEQ_MODULUS, sender.board.una)
+        self._dirty = True
+        sender.on_too_big(now, offset, agreement.segment_size(max(size, MINIMUM_MSS)))
+
+    def is_after(self, seq: int) -> bool:
+        """Whether `seq` lies beyond everything the peer has sent (RFC 9293 section 3.10.7.4)."""
+        return seq_diff(seq, seq_add(self._irs, 1 + self._receiver.rcv_nxt)) > 0
+
+    # The application
+
+    def write(self, data: Buffer) -> None:
+        """Queue `data`; it is referenced, not copied, until it is acknowledged.
+
+        Raises:
+            LocalError: the sending side is closed.
+        """
+        if self._closing or self.state is State.CLOSED:
+            raise LocalError("write after close")
+        self._dirty = True
+        if self.sender is None:
+            self._written.append(data)
+        else:
+            self.sender.write(data)
+
+    def read(self, limit: int = 1 << 20) -> bytes:
+        """Take up to `limit` bytes that have arrived in order; empty when there are none."""
+        self._dirty = True
+        return self._receiver.read(limit)
+
+    def close(self) -> None:
+        """Send what is queued, then a FIN; reading goes on."""
+        if self._closing or self.state is State.CLOSED:
+            return
+        self._closing = self._dirty = True
+        if self.sender is not None:
+            self.sender.close()
+        if self.state in (State.LISTEN, State.SYN_SENT):
+            self._finish(None, Input.CLOSE)
+        elif self.state is not State.SYN_RECEIVED:
+            self._advance(Input.CLOSE)
+
+    def abort(self) -> None:
+        """Send a RST and forget everything."""
+        if self.state is State.CLOSED:
+            return
+        if self.state in SYNCHRONIZED and self.state is not State.TIME_WAIT:
+            nxt = self.sender.board.nxt if self.sender else 0
+            segment = self._segment(seq=seq_add(self._iss, 1 + nxt), flags=RST | ACK)
+            self._control.append((self._path, segment))
+        self._finish(None, Input.ABORT, reason="aborted")
+
+    def notify_below(self, mark: int | None) -> None:
+        """Ask for one `Drained` event once no more than `mark` bytes are unsent."""
+        self._notify_below = mark
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written and never sent."""
+        if self.sender is None:
+            return sum(len(data) for data in self._written)
+        return max(self.sender.buffer.end - self.sender.board.nxt, 0)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen that concerns the application."""
+        return self.state in (State.CLOSED, State.TIME_WAIT)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `poll_event` has something."""
+        return bool(self._events)
+
+    # What the caller must do
+
+    def poll_event(self) -> Event | None:
+        """The next event, None when there is none."""
+        return self._events.popleft() if self._events else None
+
+    def poll_transmit(self, now: int) -> Transmit | None:
+        """The next segment to send, None when there is nothing to send now."""
+        self._now = now
+        if self._dirty:
+            self._settle(now)
+        if self._control:
+            path, segment = self._control.popleft()
+            return Transmit(self, path, segment, segment.length or 1)
+        sender = self.sender
+        if sender is not None and self.state is not State.CLOSED:
+            plan = sender.poll(now)
+            if plan is not None:
+                if self._notify_below is not None and self.unsent <= self._notify_below:
+                    self._notify_below = None
+                    self._events.append(Drained())
+                return self._emit(now, plan)
+            if sender.stalled:
+                self._arm_persist(now)
+        if self._receiver.ack_now and self.state in SYNCHRONIZED:
+            return self._transmit(self._path, self._pure_ack(now))
+        return None
+
+    def _settle(self, now: int) -> None:
+        """Act once on all that came in since the last time."""
+        self._dirty = False
+        sender = self.sender
+        if sender is None or self.state is State.CLOSED:
+            return
+        sender.settle(now)
+        if sender.fin_acked and self.state in (
+            State.FIN_WAIT_1,
+            State.CLOSING,
+            State.LAST_ACK,
+        ):
+            self._advance(Input.RECV_ACK_OF_FIN)
+            self._after_transition(now)
+        self._arm_ack(now)
+        if sender.busy:
+            self._arm_busy(now)
+
+    def _emit(self, now: int, plan: Plan) -> Transmit:
+        """Make the segment for what the sender planned."""
+        sender = self.sender
+        assert sender is not None
+        start, end = plan.start, plan.end
+        buffer = sender.buffer
+        flags = ACK
+        data_end = min(end, buffer.end)
+        if end > data_end and plan.kind != PING:
+            flags |= FIN
+        if data_end == buffer.end:
+            flags |= PSH
+        segment = self._segment(seq=seq_add(self._iss, 1 + start), flags=flags)
+        if plan.kind == PING:
+            self._fill_old_byte(segment, start)
+        elif start < data_end:
+            segment.payload = buffer.slices(start, data_end)
+            segment.length = data_end - start
+        if self._agreement and self._agreement.timestamps:
+            stamps = self._timestamps
+            value = stamps.again(start) if plan.kind else stamps.first(now, start)
+            segment.timestamps = (value, stamps.recent)
+        return self._transmit(plan.subflow.index, segment, plan.subflow.mss)
+
+    def _fill_old_byte(self, segment: Segment, offset: int) -> None:
+        """One byte that the peer already has."""
+        sender = self.sender
+        assert sender is not None
+        held = sender.buffer.holds(offset)
+        segment.payload = sender.buffer.slices(offset, offset + 1) if held else (b"\0",)
+        segment.length = 1
+        segment.flags = ACK
+
+    def _transmit(self, path: int, segment: Segment, segment_size: int = 1) -> Transmit:
+        if segment.flags & ACK:
+            self._receiver.on_ack_sent(carried_sack=segment.length == 0)
+            self._timers.stop(Timer.DELAYED_ACK)
+        return Transmit(self, path, segment, segment_size)
+
+    def _pure_ack(self, now: int) -> Segment:
+        nxt = self.sender.board.nxt if self.sender else 0
+        segment = self._segment(seq=seq_add(self._iss, 1 + nxt), flags=ACK)
+        agreement = self._agreement
+        if agreement is not None:
+            if agreement.timestamps:
+                segment.timestamps = (self._timestamps.now(now), self._timestamps.recent)
+            if agreement.sack:
+                blocks = self._receiver.sack_blocks(3 if agreement.timestamps else 4)
+                segment.sack = tuple(
+                    (seq_add(self._irs, 1 + start), seq_add(self._irs, 1 + end))
+                    for start, end in blocks
+                )
+        return segment
+
+    def _segment(self, *, seq: int, flags: int) -> Segment:
+        agreement = self._agreement
+        receiver = self._receiver
+        acknowledges = flags & ACK and agreement is not None
+        return Segment(
+            source_port=self.flow.local_port,
+            destination_port=self.flow.remote_port,
+            seq=seq,
+            ack=seq_add(self._irs, 1 + receiver.rcv_nxt) if acknowledges else 0,
+            flags=flags,
+            window=min(receiver.window >> (agreement.receive_shift if agreement else 0), 0xFFFF),
+        )
+
+    @property
+    def _path(self) -> int:
+        """Where control segments go."""
+        return self.sender.best.index if self.sender else self._handshake_path
+
+    def _refuse(self, segment: Segment) -> None:
+        """Answer an impossible ACK (RFC 9293 section 3.10.7.3)."""
+        self._control.append((self._path, self._segment(seq=segment.ack, flags=RST)))
+
+    # Time
+
+    def poll_timeout(self, now: int) -> int | None:
+        """When `handle_timeout` is to be called next; None for never."""
+        deadline = self._timers.next_timeout()
+        if self.sender is not None and self.state is not State.CLOSED:
+            at = self.sender.deadline(now)
+            if at is not None and (deadline is None or at < deadline):
+                deadline = at
+        return deadline
+
+    def handle_timeout(self, now: int) -> None:
+        """Expire what is due; calling it early does nothing."""
+        self._now = now
+        if self.sender is not None and self.state is not State.CLOSED:
+            if not self.sender.on_timers(now):
+                self._finish(PeerTimeoutError("no path answers"), Input.TIMEOUT, "timeout")
+                return
+            self._dirty = True
+        for timer in self._timers.expired(now):
+            self._on_timer(now, timer)
+
+    def _on_timer(self, now: int, timer: Timer) -> None:
+        sender = self.sender
+        if timer is Timer.HANDSHAKE:
+            if self._handshake_attempts > self.config.syn_retries:
+                self._finish(PeerTimeoutError("no answer to SYN"), Input.TIMEOUT, "timeout")
+            else:
+                self._send_syn(now)
+        elif timer is Timer.TIME_WAIT:
+            self._finish(None, Input.TIMEOUT)
+        elif timer is Timer.DELAYED_ACK:
+            self._receiver.ack_now = True
+        elif sender is None:
+            return
+        elif timer is Timer.PRIMARY:
+            interval = sender.evaluate(now)
+            if sender.busy:
+                self._timers.set(Timer.PRIMARY, now + interval)
+        elif timer is Timer.METRICS:
+            sender.report_metrics()
+            if sender.busy:
+                self._timers.set(Timer.METRICS, now + self.config.metrics_interval_ns)
+        elif timer is Timer.PERSIST:
+            self._on_persist(now, sender)
+        elif timer is Timer.KEEPALIVE:
+            self._on_keepalive(now)
+
+    def _arm_busy(self, now: int) -> None:
+        """What only a connection with data under way needs."""
+        timers = self._timers
+        if timers.get(Timer.PRIMARY) is None:
+            assert self.sender is not None
+            timers.set(Timer.PRIMARY, now + self.sender.chooser.next_interval_ns())
+        if self._sink and timers.get(Timer.METRICS) is None:
+            timers.set(Timer.METRICS, now + self.config.metrics_interval_ns)
+
+    def _arm_ack(self, now: int) -> None:
+        at = self._receiver.ack_deadline
+        if at is not None and self._timers.get(Timer.DELAYED_ACK) is None:
+            self._timers.set(Timer.DELAYED_ACK, at)
+
+    def _arm_persist(self, now: int) -> None:
+        """Zero-window probes (RFC 9293 section 3.8.6.1)."""
+        if self._timers.get(Timer.PERSIST) is None:
+            assert self.sender is not None
+            rto = self.sender.best.rtt.rto_ns
+            self._timers.set(Timer.PERSIST, now + min(rto << min(self._probes, 8), PROBE_MAX_NS))
+
+    def _on_persist(self, now: int, sender: Sender) -> None:
+        if not sender.stalled or self._gave_up(now, self.config.user_timeout_ns):
+            return
+        self._probe(sender)
+        self._arm_persist(now)
+
+    def _probe(self, sender: Sender) -> None:
+        """Repeat an old byte: the answer tells the window, or that the peer is there."""
+        self._probes += 1
+        offset = sender.board.una - 1
+        segment = self._segment(seq=seq_add(self._iss, 1 + offset), flags=ACK)
+        self._fill_old_byte(segment, offset)
+        if self._agreement and self._agreement.timestamps:
+            segment.timestamps = (self._timestamps.again(offset), self._timestamps.recent)
+        self._control.append((sender.best.index, segment))
+
+    def _gave_up(self, now: int, patience_ns: int) -> bool:
+        if self._probes > 2 and now - self._heard_at >= patience_ns:
+            self._finish(PeerTimeoutError("the peer is gone"), Input.TIMEOUT, "timeout")
+            return True
+        return False
+
+    def _arm_keepalive(self, now: int) -> None:
+        if self.config.keepalive_ns:
+            self._heard_at = now
+            self._timers.set(Timer.KEEPALIVE, now + self.config.keepalive_ns)
+
+    def _on_keepalive(self, now: int) -> None:
+        """RFC 9293 section 3.8.4."""
+        config, sender = self.config, self.sender
+        assert sender is not None
+        idle = now - self._heard_at
+        if idle < config.keepalive_ns or sender.busy:
+            self._timers.set(
+                Timer.KEEPALIVE, max(self._heard_at + config.keepalive_ns, now + SECOND)
+            )
+            return
+        patience = config.keepalive_ns + config.keepalive_probes * config.keepalive_interval_ns
+        if not self._gave_up(now, patience):
+            self._probe(sender)
+            self._timers.set(Timer.KEEPALIVE, now + config.keepalive_interval_ns)
+
+    # Ending
+
+    def _advance(self, event: Input) -> None:
+        self.state = advance(self.state, event)
+
+    def _after_transition(self, now: int) -> None:
+        """What entering the present state brings with it."""
+        if self.state is State.TIME_WAIT:
+            self._timers.stop_all()
+            self._timers.set(Timer.TIME_WAIT, now + self.config.time_wait_ns)
+            self._report_closed("closed")
+            self._events.append(Closed(None))
+        elif self.state is State.CLOSED:
+            self._finish(None, None)
+        elif self.state is State.FIN_WAIT_2:
+            self._timers.set(Timer.TIME_WAIT, now + self.config.orphan_timeout_ns)
+
+    def _finish(
+        self, error: OmtcpError | None, event: Input | None, reason: str | None = None
+    ) -> None:
+        """Leave for CLOSED, once."""
+        was_over = self.state is State.TIME_WAIT
+        if event is not None:
+            self._advance(event)
+        self._timers.stop_all()
+        if self.sender is not None:
+            self.sender.buffer.clear()
+        if not was_over:
+            self._report_closed(reason or ("reset" if error else "closed"))
+            self._events.append(Closed(error))
+
+    def _report_closed(self, reason: str) -> None:
+        if self._sink:
+            delivered = self.sender.board.una if self.sender else 0
+            self._report(trace.ConnectionClosed(reason, delivered))
+
+    def _report(self, event: trace.Event) -> None:
+        if self._sink:
+            self._sink(self._now, self.identity, event)

@@ -1,0 +1,258 @@
+"""All connections of one served address: who a segment belongs to, who has work, and when.
+
+Sans I/O like `connection`, and with the same four kinds of methods. Timers are lazy: a connection
+stands once in a heap under its earliest known deadline; a deadline that moved later is noticed
+when the old one comes up.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from omtcp.core.config import Config
+from omtcp.core.connection import Connection, Flow
+from omtcp.core.isn import initial_sequence_number
+from omtcp.core.state import State
+from omtcp.errors import LocalError
+from omtcp.trace.events import Sink
+from omtcp.wire.icmp import IcmpKind, IcmpMessage
+from omtcp.wire.seq import seq_add
+from omtcp.wire.tcp import ACK, FIN, RST, SYN, Segment
+
+EPHEMERAL_FIRST = 49_152
+"""RFC 6335 section 6."""
+
+_HEADERS = {4: 40, 6: 60}
+
+
+class Reply(NamedTuple):
+    """A segment that belongs to no connection: the RST to a stray one."""
+
+    flow: Flow
+    segment: Segment
+
+
+class Endpoint:
+    """The connections of one address over a fixed list of paths."""
+
+    def __init__(
+        self,
+        config: Config,
+        address: bytes,
+        path_mtus: list[int],
+        *,
+        secret: bytes,
+        random: Callable[[], float],
+        sink: Sink | None = None,
+    ) -> None:
+        """An endpoint that listens on no port yet.
+
+        Args:
+            config: options of all connections.
+            address: the served address, 4 or 16 bytes.
+            path_mtus: MTU per path, in the order of the paths.
+            secret: key of the initial sequence numbers (RFC 6528), 16 bytes or more.
+            random: uniform in [0, 1).
+            sink: takes trace events.
+        """
+        self.config = config
+        self.address = address
+        self._version = 4 if len(address) == 4 else 6
+        self._sizes = [mtu - _HEADERS[self._version] for mtu in path_mtus]
+        self._random = random
+        self._sink = sink
+        self._secret = secret
+        self._ports: set[int] = set()
+        self.connections: dict[tuple[int, bytes, int], Connection] = {}
+        self._half_open = 0
+        self._identities = 0
+        self._ready: dict[Connection, None] = {}
+        self._replies: deque[Reply] = deque()
+        self._heap: list[tuple[int, int, Connection]] = []
+        self._scheduled: dict[Connection, int] = {}
+        self._pushes = 0
+        self._accepted: deque[Connection] = deque()
+
+    # Opening
+
+    def listen(self, port: int) -> None:
+        """Accept connections to `port`.
+
+        Raises:
+            LocalError: somebody listens there already.
+        """
+        if port in self._ports:
+            raise LocalError(f"port {port} is in use")
+        self._ports.add(port)
+
+    def unlisten(self, port: int) -> None:
+        """Refuse new connections to `port`; those that exist go on."""
+        self._ports.discard(port)
+
+    def connect(self, now: int, remote: bytes, remote_port: int) -> Connection:
+        """Open a connection from an ephemeral port.
+
+        Raises:
+            LocalError: no port is free towards that remote end.
+        """
+        count = 65_536 - EPHEMERAL_FIRST
+        first = int(self._random() * count)
+        for step in range(count):
+            port = EPHEMERAL_FIRST + (first + step) % count
+            if (port, remote, remote_port) not in self.connections:
+                connection = self._add(now, Flow(self.address, port, remote, remote_port))
+                connection.connect(now)
+                self.touch(connection)
+                return connection
+        raise LocalError("no ephemeral port is free")
+
+    def _add(self, now: int, flow: Flow) -> Connection:
+        self._identities += 1
+        connection = Connection(
+            self.config,
+            flow,
+            self._sizes,
+            iss=initial_sequence_number(secret=self._secret, now=now, **flow._asdict()),
+            random=self._random,
+            identity=self._identities,
+            sink=self._sink,
+        )
+        self.connections[flow.local_port, flow.remote, flow.remote_port] = connection
+        return connection
+
+    # What happened
+
+    def handle_segment(self, now: int, source: bytes, segment: Segment) -> None:
+        """Take in a segment from `source` to our address."""
+        key = (segment.destination_port, source, segment.source_port)
+        connection = self.connections.get(key)
+        if connection is not None and self._reopens(connection, segment):
+            self._forget(connection)
+            connection = None
+        if connection is None:
+            connection = self._accept(now, source, segment)
+            if connection is None:
+                return
+        was_half_open = connection.state is State.SYN_RECEIVED
+        connection.handle_segment(now, segment)
+        if was_half_open and connection.state is not State.SYN_RECEIVED:
+            self._half_open -= 1
+            if connection.sender is not None:
+                self._accepted.append(connection)
+        self._ready[connection] = None
+
+    @staticmethod
+    def _reopens(connection: Connection, segment: Segment) -> bool:
+        """Whether a SYN may replace a connection in TIME-WAIT (RFC 9293 section 3.10.7.4)."""
+        return (
+            segment.flags & (SYN | ACK | RST) == SYN
+            and connection.state is State.TIME_WAIT
+            and connection.is_after(segment.seq)
+        )
+
+    def _accept(self, now: int, source: bytes, segment: Segment) -> Connection | None:
+        """A connection for the SYN of a stranger; anything else is refused."""
+        wanted = segment.flags & (SYN | ACK | RST) == SYN
+        if not wanted or segment.destination_port not in self._ports:
+            self._refuse(source, segment)
+            return None
+        if self._half_open >= self.config.syn_backlog:
+            return None
+        self._half_open += 1
+        flow = Flow(self.address, segment.destination_port, source, segment.source_port)
+        connection = self._add(now, flow)
+        connection.listen()
+        return connection
+
+    def _refuse(self, source: bytes, segment: Segment) -> None:
+        """RST to a segment that belongs to nobody (RFC 9293 section 3.10.7.1)."""
+        flags = segment.flags
+        if flags & RST or len(self._replies) >= 256:
+            return
+        length = segment.length + bool(flags & SYN) + bool(flags & FIN)
+        answer = Segment(
+            source_port=segment.destination_port,
+            destination_port=segment.source_port,
+            seq=segment.ack if flags & ACK else 0,
+            ack=0 if flags & ACK else seq_add(segment.seq, length),
+            flags=RST if flags & ACK else RST | ACK,
+            window=0,
+        )
+        flow = Flow(self.address, segment.destination_port, source, segment.source_port)
+        self._replies.append(Reply(flow, answer))
+
+    def handle_icmp(self, now: int, message: IcmpMessage) -> None:
+        """Take in an ICMP error about a packet of ours; what cannot be ours is ignored."""
+        key = (message.source_port, message.destination, message.destination_port)
+        connection = self.connections.get(key)
+        if connection is None or message.source != self.address:
+            return
+        if message.kind is IcmpKind.TOO_BIG and message.mtu:
+            size = message.mtu - _HEADERS[self._version]
+            connection.handle_too_big(now, message.seq, size)
+            self._ready[connection] = None
+
+    def handle_timeout(self, now: int) -> None:
+        """Expire what is due."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            at, _, connection = heapq.heappop(heap)
+            if self._scheduled.get(connection) != at:
+                continue  # superseded
+            del self._scheduled[connection]
+            was_half_open = connection.state is State.SYN_RECEIVED
+            connection.handle_timeout(now)
+            if was_half_open and connection.state is State.CLOSED:
+                self._half_open -= 1
+            self._ready[connection] = None
+
+    def touch(self, connection: Connection) -> None:
+        """The application called a verb of `connection`: look at it again."""
+        self._ready[connection] = None
+
+    # What the caller must do
+
+    def poll_accept(self) -> Connection | None:
+        """The next connection that completed its handshake."""
+        return self._accepted.popleft() if self._accepted else None
+
+    def poll_reply(self) -> Reply | None:
+        """The next segment that belongs to no connection."""
+        return self._replies.popleft() if self._replies else None
+
+    def poll_ready(self) -> list[Connection]:
+        """Connections that may have segments or events, each named once per call."""
+        ready = list(self._ready)
+        self._ready.clear()
+        return ready
+
+    def settle(self, now: int, connection: Connection) -> None:
+        """Note the deadline of a connection that was polled dry, or forget it when it is over."""
+        if connection.state is State.CLOSED:
+            self._forget(connection)
+            return
+        at = connection.poll_timeout(now)
+        if at is None:
+            return
+        scheduled = self._scheduled.get(connection)
+        if scheduled is None or at < scheduled:
+            self._pushes += 1
+            self._scheduled[connection] = at
+            heapq.heappush(self._heap, (at, self._pushes, connection))
+
+    def poll_timeout(self) -> int | None:
+        """When `handle_timeout` is to be called next; None for never."""
+        heap = self._heap
+        while heap and self._scheduled.get(heap[0][2]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def _forget(self, connection: Connection) -> None:
+        flow = connection.flow
+        key = (flow.local_port, flow.remote, flow.remote_port)
+        if self.connections.get(key) is connection:
+            del self.connections[key]
+        self._scheduled.pop(connection, None)

@@ -1,0 +1,127 @@
+"""DSACK pings: asking a path for a sign of life without risking a byte.
+
+A receiver that is sent bytes which it already acknowledged answers at once, and its first SACK
+block names exactly the duplicate range (RFC 2883 section 4). One byte at a place of our choosing
+therefore measures the RTT and the liveness of a path, and the application never sees it. Each ping
+takes a different byte of the last few dozen acknowledged ones, so answers tell pings apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omtcp.core.config import MILLISECOND, Config
+from omtcp.core.send_buffer import KEPT_BEHIND, SendBuffer
+from omtcp.core.subflow import PathState, Subflow
+from omtcp.trace.events import Event, PingAnswered, PingSent
+
+# Of an idle path in good standing, while the connection is busy.
+IDLE_INTERVAL_NS = 500 * MILLISECOND
+# A connection with nothing to send asks a path only this often before it lets it rest.
+IDLE_ATTEMPTS = 8
+
+
+@dataclass(slots=True)
+class _Schedule:
+    """One path's pings."""
+
+    next_at: int = 0
+    attempts: int = 0
+    """Since the last answer."""
+
+
+class Pings:
+    """Decides when which path is pinged, and recognises the answers."""
+
+    def __init__(
+        self,
+        config: Config,
+        subflows: list[Subflow],
+        buffer: SendBuffer,
+        report: Callable[[Event], None] | None,
+    ) -> None:
+        self._config = config
+        self._subflows = subflows
+        self._buffer = buffer
+        self._report = report
+        self._schedules = {id(subflow): _Schedule() for subflow in subflows}
+        self._waiting: dict[int, tuple[Subflow, int]] = {}
+        self._count = 0
+
+    def due_at(self, subflow: Subflow, busy: bool) -> int | None:
+        """When `subflow` wants its next ping; None while it needs none."""
+        schedule = self._schedules[id(subflow)]
+        if subflow.state is PathState.ACTIVE:
+            if not busy or subflow.in_flight:
+                return None
+            return max(schedule.next_at, subflow.heard_at + IDLE_INTERVAL_NS)
+        if not busy and schedule.attempts >= IDLE_ATTEMPTS:
+            return None
+        return schedule.next_at
+
+    def due(self, now: int, busy: bool) -> Subflow | None:
+        """A path whose ping is due."""
+        for subflow in self._subflows:
+            at = self.due_at(subflow, busy)
+            if at is not None and at <= now:
+                return subflow
+        return None
+
+    def send(self, now: int, subflow: Subflow) -> int:
+        """Account for a ping over `subflow` now; return the stream offset of its one byte.
+
+        An offset below zero lies before the stream: the SYN's place and, for more paths at once,
+        those before it. Its byte has no meaning.
+        """
+        self._count += 1
+        acked = self._buffer.released
+        reach = max(1, min(acked, KEPT_BEHIND))
+        offset = acked - 1 - self._count % reach
+        if acked == 0:
+            offset = -1 - self._count % len(self._subflows)
+        self._waiting[offset] = (subflow, now)
+        schedule = self._schedules[id(subflow)]
+        schedule.attempts += 1
+        schedule.next_at = now + self._interval(subflow, schedule.attempts)
+        if subflow.silent_since is None:
+            subflow.silent_since = now
+        if self._report:
+            self._report(PingSent(subflow.index, offset, offset + 1))
+        return offset
+
+    def _interval(self, subflow: Subflow, attempts: int) -> int:
+        if subflow.state is PathState.DEFECTIVE:
+            return self._config.slow_ping_interval_ns
+        if subflow.state is PathState.ACTIVE:
+            return IDLE_INTERVAL_NS
+        return self._config.ping_interval_ns
+
+    def answer(self, now: int, start: int, end: int) -> Subflow | None:
+        """The path whose ping the DSACK block [start, end) answers, if it answers one.
+
+        The RTT sample is taken here; what the answer means for the path is the caller's.
+        """
+        if end - start != 1:
+            return None
+        waiting = self._waiting.pop(start, None)
+        if waiting is None:
+            return None
+        subflow, sent_at = waiting
+        self._schedules[id(subflow)].attempts = 0
+        if not subflow.in_flight or not subflow.rtt.has_sample:
+            subflow.rtt.on_sample(now, now - sent_at)
+        subflow.hear(now, sent_at)
+        if self._report:
+            self._report(PingAnswered(subflow.index, now - sent_at))
+        return subflow
+
+    def hasten(self, now: int, subflow: Subflow) -> None:
+        """Ping `subflow` at the next opportunity."""
+        schedule = self._schedules[id(subflow)]
+        schedule.next_at = now
+        schedule.attempts = 0
+
+    def unanswered(self, subflow: Subflow) -> int:
+        """How many pings in a row `subflow` has left unanswered."""
+        return self._schedules[id(subflow)].attempts

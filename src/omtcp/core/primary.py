@@ -1,0 +1,256 @@
+"""Which subflow is the primary, and who may grow (P7, P9).
+
+The paper compares MSS·LC/RTT. Taken literally that misleads: a subflow that carries next to
+nothing sees next to no loss and an empty queue, so it always looks better than the one at work,
+and the primary flips to whatever is idle. The rule `capacity` therefore compares what each path
+has been *seen to deliver* while its window, not data or the receive window, was the limit, bounded
+by what the receive window allows at the path's unloaded RTT:
+
+    merit_i = min(potential_i, receive window / min RTT_i)
+
+It moves only for a merit a fifth better, or for an equal one at a clearly lower RTT, twice in a
+row, and it hesitates longer after each move that had to be taken back. What a standby path could
+deliver may improve unseen: from time to time it is allowed to grow for a while, an *audition*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from omtcp.core.config import (
+    MILLISECOND,
+    SECOND,
+    Config,
+    Growth,
+    LossCorrection,
+    Mode,
+    PrimaryRule,
+)
+from omtcp.core.congestion.growth import POLICIES, GrowthInput
+from omtcp.core.congestion.loss_correction import InverseLoss, cubic_like
+from omtcp.core.subflow import Subflow
+from omtcp.trace.events import Event, PathChosen
+
+BETTER = 1.2
+"""By how much a merit must exceed the primary's."""
+EQUAL = 0.9
+"""From what part of the primary's merit on a lower RTT decides."""
+NEARER = 0.8
+"""A clearly lower RTT, as a part of the primary's."""
+DWELL_NS = SECOND
+DWELL_MAX_NS = 30 * SECOND
+AUDITION_EVERY_NS = 10 * SECOND
+AUDITION_NS = 2 * SECOND
+
+
+@dataclass(slots=True)
+class _Record:
+    """What is remembered of one path."""
+
+    loss: InverseLoss = field(default_factory=InverseLoss)
+    delivered: int = 0
+    rate: float = 0.0
+    """Bytes per second delivered since the last evaluation."""
+    potential: float = 0.0
+    """Bytes per second it is believed to be able to deliver; 0 when never loaded."""
+    auditioned_at: int = 0
+    audition_every_ns: int = AUDITION_EVERY_NS
+
+
+class PrimaryChooser:
+    """Chooses the primary at each evaluation and deals out the growth budget."""
+
+    def __init__(
+        self,
+        config: Config,
+        subflows: list[Subflow],
+        first: Subflow,
+        random: Callable[[], float],
+        report: Callable[[Event], None] | None,
+    ) -> None:
+        self._config = config
+        self._subflows = subflows
+        self._random = random
+        self._report = report
+        self._records = {id(subflow): _Record() for subflow in subflows}
+        self.primary = first
+        self._evaluated_at = 0
+        self._moved_at = 0
+        self._came_from: Subflow | None = None
+        self._dwell_ns = DWELL_NS
+        self._favourite: Subflow | None = None
+
+    def next_interval_ns(self) -> int:
+        """Time to the next evaluation, randomised so that connections do not move in step (P9)."""
+        return int(self._config.primary_interval_ns * (0.8 + 0.4 * self._random()))
+
+    def on_delivered(self, subflow: Subflow, size: int) -> None:
+        """`size` more bytes of `subflow` arrived; for the loss estimate (P8)."""
+        self._records[id(subflow)].loss.on_delivered(size)
+
+    def on_loss(self, subflow: Subflow) -> None:
+        """A congestion event on `subflow`."""
+        self._records[id(subflow)].loss.on_loss()
+
+    def evaluate(self, now: int, *, window_size: int, busy: bool) -> None:
+        """Measure, choose, and set each subflow's share of the growth budget."""
+        elapsed = now - self._evaluated_at
+        self._evaluated_at = now
+        if elapsed <= 0:
+            return
+        for subflow in self._subflows:
+            self._measure(subflow, elapsed / SECOND, busy)
+        if self._config.mode is Mode.PRIMARY and len(self._subflows) > 1:
+            self._choose(now, window_size)
+        self.grow(now, window_size)
+
+    def _measure(self, subflow: Subflow, seconds: float, busy: bool) -> None:
+        record = self._records[id(subflow)]
+        rate = record.rate = (subflow.delivered - record.delivered) / seconds
+        record.delivered = subflow.delivered
+        if rate >= record.potential:
+            record.potential = rate
+        elif busy and subflow.limited and (subflow.growth > 0 or subflow.in_recovery):
+            record.potential += (rate - record.potential) / 2
+
+    def merits(self, window_size: int) -> list[float]:
+        """The merit of each subflow, in path order; 0 for an unusable one."""
+        if self._config.primary_rule is PrimaryRule.LITERAL:
+            return [self._literal(subflow) for subflow in self._subflows]
+        return [self._capacity(subflow, window_size) for subflow in self._subflows]
+
+    def _literal(self, subflow: Subflow) -> float:
+        """MSS·LC/RTT (eq. 2)."""
+        if not subflow.usable or not subflow.rtt.srtt_ns:
+            return 0.0
+        return subflow.mss * self._loss_correction(subflow) / subflow.rtt.srtt_ns * SECOND
+
+    def _loss_correction(self, subflow: Subflow) -> float:
+        """LC, in segments (P8)."""
+        if self._config.loss_correction is LossCorrection.INVERSE_LOSS:
+            return self._records[id(subflow)].loss.segments(subflow.mss)
+        controller = subflow.controller
+        return cubic_like(cwnd=controller.cwnd, ssthresh=controller.ssthresh, mss=subflow.mss)
+
+    def _capacity(self, subflow: Subflow, window_size: int) -> float:
+        if not subflow.usable or not subflow.rtt.has_sample:
+            return 0.0
+        record = self._records[id(subflow)]
+        potential = record.potential
+        if not self._loaded(subflow):  # its limit is unknown: only the RTT can speak
+            potential = max(potential, self._records[id(self.primary)].potential)
+        return min(potential, window_size * SECOND / self._rtt(subflow))
+
+    @staticmethod
+    def _loaded(subflow: Subflow) -> bool:
+        """Whether the path has ever shown where its limit is."""
+        controller = subflow.controller
+        return controller.ssthresh < 1 << 40 or controller.cwnd > 64 * subflow.mss
+
+    @staticmethod
+    def _rtt(subflow: Subflow) -> int:
+        return max(subflow.rtt.recent_min_rtt_ns or subflow.rtt.srtt_ns, MILLISECOND // 100)
+
+    def _choose(self, now: int, window_size: int) -> None:
+        merits = self.merits(window_size)
+        best = max(self._subflows, key=lambda subflow: merits[subflow.index])
+        if self._config.primary_rule is PrimaryRule.LITERAL:
+            if best is not self.primary and merits[best.index] > 0:
+                self._move(now, best, "merit", merits)
+            return
+        current = merits[self.primary.index]
+        if not self.primary.usable:
+            if best.usable:
+                self._move(now, best, "unusable", merits)
+            return
+        challenger, reason = self._challenger(merits, current)
+        if challenger is not None and now >= self._moved_at + self._dwell_ns:
+            decisive = merits[challenger.index] > 2 * current
+            if decisive or challenger is self._favourite:
+                self._move(now, challenger, reason, merits)
+                return
+        self._favourite = challenger
+
+    def _challenger(self, merits: Sequence[float], current: float) -> tuple[Subflow | None, str]:
+        found: Subflow | None = None
+        reason = ""
+        merit = current * BETTER
+        for subflow in self._subflows:
+            if subflow is not self.primary and merits[subflow.index] > merit:
+                found, merit, reason = subflow, merits[subflow.index], "capacity"
+        if found is None:
+            rtt = self._rtt(self.primary) * NEARER
+            for subflow in self._subflows:
+                near = subflow.usable and self._rtt(subflow) < rtt
+                if (
+                    near
+                    and subflow is not self.primary
+                    and merits[subflow.index] >= EQUAL * current > 0
+                ):
+                    found, rtt, reason = subflow, self._rtt(subflow), "rtt"
+        return found, reason
+
+    def replace(self, now: int, window_size: int, reason: str) -> None:
+        """The primary became unusable: choose another at once."""
+        if self.primary.usable:
+            return
+        merits = self.merits(window_size)
+        usable = [subflow for subflow in self._subflows if subflow.usable]
+        if usable:
+            best = max(usable, key=lambda subflow: merits[subflow.index])
+            self._move(now, best, reason, merits)
+            self.grow(now, window_size)
+
+    def _move(self, now: int, to: Subflow, reason: str, merits: Sequence[float]) -> None:
+        previous = self.primary
+        if to is self._came_from and now - self._moved_at < 10 * SECOND and previous.usable:
+            self._dwell_ns = min(2 * self._dwell_ns, DWELL_MAX_NS)
+        elif now - self._moved_at > DWELL_MAX_NS:
+            self._dwell_ns = DWELL_NS
+        if reason in ("capacity", "rtt") and self._moved_at:
+            self._dwell_ns = max(self._dwell_ns, 5 * SECOND)
+        self.primary, self._came_from, self._moved_at = to, previous, now
+        self._favourite = None
+        if self._report:
+            self._report(PathChosen(to.index, previous.index, reason, tuple(merits)))
+
+    def grow(self, now: int, window_size: int) -> None:
+        """Set x_i of every subflow (P7); for growth the primary is best, then merit decides."""
+        subflows = self._subflows
+        mode = self._config.mode
+        growth = Growth.UNCOUPLED if mode is Mode.POOLED else self._config.growth
+        merits = self.merits(window_size)
+        inputs = [
+            GrowthInput(
+                mss=1,
+                rtt_ns=SECOND,
+                lc=math.inf if subflow is self.primary else merit,
+                in_congestion_avoidance=subflow.usable
+                and subflow.controller.in_congestion_avoidance,
+            )
+            for subflow, merit in zip(subflows, merits, strict=True)
+        ]
+        shares = POLICIES[growth](inputs, self._config.fair)
+        for subflow, share in zip(subflows, shares, strict=True):
+            subflow.growth = share
+        if growth is Growth.PRIMARY:
+            if self.primary.usable:
+                self.primary.growth = max(self.primary.growth, min(1.0, self._config.fair))
+            self._audition(now)
+
+    def _audition(self, now: int) -> None:
+        """Let a standby path show what it can do, now and then."""
+        for subflow in self._subflows:
+            record = self._records[id(subflow)]
+            if subflow is self.primary or not subflow.usable:
+                record.auditioned_at = now
+                record.audition_every_ns = AUDITION_EVERY_NS
+                continue
+            waited = now - record.auditioned_at
+            if waited >= record.audition_every_ns + AUDITION_NS:
+                record.auditioned_at = now
+                record.audition_every_ns = min(2 * record.audition_every_ns, 60 * SECOND)
+            elif waited >= record.audition_every_ns:
+                subflow.growth = 1.0

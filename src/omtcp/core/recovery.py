@@ -1,0 +1,381 @@
+"""What is lost, which paths are silent, and what is done about it (P3 to P5).
+
+Nothing here sends: a range that is found lost moves to the scoreboard's `lost`, and whatever path
+the scheduler then chooses carries it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+
+from omtcp.core.config import Config
+from omtcp.core.congestion.base import initial_window
+from omtcp.core.pings import Pings
+from omtcp.core.scoreboard import Credit, Scoreboard
+from omtcp.core.subflow import PathState, Subflow
+from omtcp.trace.events import (
+    Event,
+    LossDetected,
+    PathDefective,
+    PathRestored,
+    PathSuspect,
+    WindowChanged,
+)
+
+
+class Kind(StrEnum):
+    """Why a range goes out again."""
+
+    FAST = "fast"
+    SLOW = "slow"
+    TIMEOUT = "timeout"
+    SUSPECT = "suspect"
+    PROBE = "probe"
+
+
+class Recovery:
+    """Loss detection per subflow, silence detection across them."""
+
+    def __init__(
+        self,
+        config: Config,
+        scoreboard: Scoreboard,
+        subflows: list[Subflow],
+        pings: Pings,
+        report: Callable[[Event], None] | None,
+    ) -> None:
+        self._config = config
+        self._scoreboard = scoreboard
+        self._subflows = subflows
+        self._pings = pings
+        self._report = report
+        self._probed: dict[int, int] = {}
+
+    # Losses within a subflow
+
+    def detect_losses(self, now: int, subflow: Subflow) -> None:
+        """Fast retransmit (P3, RFC 6675): more than 2·MSS delivered above a hole.
+
+        What is too little for that rule is judged by time (RFC 8985 section 6.2): a transmission
+        is lost when a later one was delivered and a quarter RTT of grace has passed.
+        """
+        if not subflow.order.islands:
+            return
+        below = subflow.order.lost_below(2 * subflow.mss)
+        overdue_at = self._overdue_at(subflow)
+        if overdue_at is not None and overdue_at <= now:
+            below = max(below or 0, self._overdue_below(subflow))
+        if below:
+            self._lose_below(now, subflow, below)
+
+    def _overdue_at(self, subflow: Subflow) -> int | None:
+        oldest = subflow.oldest()
+        if oldest is None or oldest.position >= subflow.order.top:
+            return None
+        rtt = subflow.rtt
+        return oldest.sent_at + max(rtt.srtt_ns, rtt.latest_ns) + max(rtt.min_rtt_ns // 4, 1)
+
+    def _overdue_below(self, subflow: Subflow) -> int:
+        """The end of the oldest transmission, but not beyond what was delivered after it."""
+        oldest = subflow.oldest()
+        assert oldest is not None
+        return min(oldest.position + oldest.end - oldest.start, subflow.order.top)
+
+    def _lose_below(self, now: int, subflow: Subflow, below: int) -> None:
+        in_flight = subflow.in_flight
+        if not subflow.in_recovery:
+            subflow.lost_in_event = 0
+        fresh = False
+        for start, end, position in self._take(subflow, below, Kind.FAST):
+            fresh = fresh or position >= subflow.recovery_position
+            if self._report:
+                self._report(LossDetected(subflow.index, start, end, "reordering"))
+        subflow.order.advance(below)
+        if fresh:
+            subflow.recovery_position = subflow.position
+            subflow.controller.on_loss(now=now, in_flight=in_flight)
+            self._window_changed(subflow, "loss")
+
+    def _take(self, subflow: Subflow, below: int | None, kind: Kind) -> list[tuple[int, int, int]]:
+        """Move what is outstanding at positions under `below` to `lost`.
+
+        Returns (start, end, position) of each piece; None for `below` takes everything.
+        """
+        taken = []
+        while (send := subflow.oldest()) is not None:
+            if below is not None and send.position >= below:
+                break
+            end = send.end
+            if below is not None:
+                end = min(end, send.start + below - send.position)
+            pieces = self._scoreboard.lose(send, end, kind)
+            for start, stop in pieces:
+                subflow.drop(stop - start)
+                subflow.lost_in_event += stop - start
+                taken.append((start, stop, send.position + start - send.start))
+            if send.outstanding:
+                break
+        return taken
+
+    def on_duplicate_ack(self, now: int, subflow: Subflow) -> None:
+        """The third duplicate ACK of a peer without SACK (RFC 5681 section 3.2)."""
+        subflow.duplicates += 1
+        if subflow.in_flight > subflow.mss:  # a segment left the network (section 3.2 step 4)
+            subflow.in_flight -= subflow.mss
+            subflow.inflated += subflow.mss
+        if subflow.duplicates == 3 and not subflow.in_recovery:
+            self._lose_head(now, subflow)
+
+    def on_partial_ack(self, now: int, subflow: Subflow) -> None:
+        """An advance of a peer without SACK; during recovery it names the next hole (RFC 6582)."""
+        subflow.duplicates = 0
+        if subflow.in_recovery:
+            self._lose_head(now, subflow)
+
+    def _lose_head(self, now: int, subflow: Subflow) -> None:
+        oldest = subflow.oldest()
+        if oldest is None:
+            return
+        pieces = self._scoreboard.flights.overlapping(oldest.start, oldest.end)
+        position = oldest.position + pieces[0][0] - oldest.start + subflow.mss
+        edge = subflow.order.edge
+        self._lose_below(now, subflow, position)
+        subflow.order.edge = edge  # without SACK only the cumulative ACK ends a recovery
+
+    def resend(self, now: int, subflow: Subflow) -> None:
+        """Everything on `subflow` must go out again, through no fault of congestion."""
+        self._take(subflow, None, Kind.FAST)
+        subflow.order.advance(subflow.position)
+        subflow.timer_base = now
+
+    # Credits
+
+    def on_credits(self, now: int, credited: Iterable[Credit]) -> set[Subflow]:
+        """Credit each path with what it carried (P2); return the subflows concerned."""
+        touched = set()
+        for send, start, end, was_lost in credited:
+            subflow = send.subflow
+            if send.again and self._too_early(now, send.sent_at, subflow):
+                origin = send.origin
+                assert origin is not None
+                if origin.subflow is not subflow:
+                    self._alive(now, origin.subflow, origin.sent_at)
+            subflow.credit(now, send, start, end, was_lost)
+            touched.add(subflow)
+            if was_lost:
+                self._spurious(subflow, end - start)
+            if subflow.state is not PathState.ACTIVE:
+                self._alive(now, subflow, send.sent_at)
+        return touched
+
+    @staticmethod
+    def _too_early(now: int, sent_at: int, subflow: Subflow) -> bool:
+        """An answer faster than the path can be answers the earlier copy."""
+        return now - sent_at < subflow.rtt.min_rtt_ns * 3 // 4
+
+    def _spurious(self, subflow: Subflow, size: int) -> None:
+        """Bytes taken for lost arrived before they were sent again."""
+        subflow.lost_in_event -= size
+        if subflow.lost_in_event <= 0 and subflow.in_recovery:
+            subflow.controller.undo()
+            subflow.recovery_position = subflow.order.edge
+            self._window_changed(subflow, "undo")
+
+    def _alive(self, now: int, subflow: Subflow, sent_at: int) -> None:
+        """Data that a suspect path carried did arrive: the suspicion was wrong."""
+        subflow.hear(now, sent_at)
+        self.restore(now, subflow, restart=False)
+
+    # Silence
+
+    def check_silence(self, now: int) -> list[Subflow]:
+        """Suspect the paths that are silent while others answer; return them.
+
+        A silent path with no other path to compare it with gets a probe instead: its first
+        segment, on another path. The answer to that is the comparison.
+        """
+        suspects = []
+        for subflow in self._subflows:
+            if not subflow.usable:
+                continue
+            due = self._suspect_at(subflow)
+            if due is None or due > now:
+                continue
+            if self._others_heard(subflow):
+                suspects.append(subflow)
+            elif self._probed.get(subflow.index, -1) < subflow.heard_at:
+                self._probed[subflow.index] = now
+                self._probe(now, subflow)
+        for subflow in suspects:
+            self.suspect(now, subflow)
+        return suspects
+
+    def _suspect_at(self, subflow: Subflow) -> int | None:
+        if sum(other.usable for other in self._subflows) < 2:
+            return None
+        at = subflow.suspect_at(self._config.suspect_floor_ns)
+        if at is None and self._pings.unanswered(subflow) >= 2:
+            return subflow.silent_since
+        return at
+
+    def _others_heard(self, subflow: Subflow) -> bool:
+        """Whether another path answered since this one owed its answer."""
+        oldest = subflow.oldest()
+        owed_at = oldest.sent_at + subflow.rtt.srtt_ns if oldest else subflow.silent_since or 0
+        return any(
+            other.usable and other is not subflow and other.heard_at >= owed_at
+            for other in self._subflows
+        )
+
+    def _probe(self, now: int, subflow: Subflow) -> None:
+        oldest = subflow.oldest()
+        if oldest is None:
+            return
+        limit = oldest.position + subflow.mss
+        first = self._scoreboard.flights.overlapping(oldest.start, oldest.end)
+        for start, _, owner in first:
+            if owner is oldest:
+                limit = oldest.position + start - oldest.start + subflow.mss
+                break
+        self._take(subflow, limit, Kind.PROBE)
+
+    def suspect(self, now: int, subflow: Subflow, kind: Kind = Kind.SUSPECT) -> None:
+        """Take `subflow` out of use; all that it still owes goes to the others at once."""
+        silence = now - subflow.heard_at
+        subflow.state = PathState.SUSPECT
+        self._take(subflow, None, kind)
+        subflow.order.advance(subflow.position)
+        subflow.recovery_position = subflow.position
+        if subflow.silent_since is None:
+            subflow.silent_since = now
+        self._pings.hasten(now, subflow)
+        if self._report:
+            self._report(PathSuspect(subflow.index, silence))
+
+    def slow_retransmit(self, now: int, space: int) -> bool:
+        """P4: move a waiting subflow's data before the receive buffer runs out.
+
+        `space` is the receive window left. A subflow waits when its window is exhausted and
+        nothing came back for an RTT; its data moves once `space` is below the window of the path
+        that would carry it, the one with the lowest RTT.
+        """
+        usable = [subflow for subflow in self._subflows if subflow.usable]
+        if len(usable) < 2:
+            return False
+        moved = False
+        for subflow in usable:
+            helper = min(
+                (other for other in usable if other is not subflow and other.usable),
+                key=lambda other: other.rtt.srtt_ns,
+                default=None,
+            )
+            if helper is None or space >= helper.controller.cwnd:
+                continue
+            oldest = subflow.oldest()
+            if oldest is None or subflow.space >= subflow.mss:
+                continue
+            patience = subflow.rtt.srtt_ns + 2 * subflow.rtt.rttvar_ns + self._grace
+            if max(oldest.sent_at, subflow.heard_at) + patience > now:
+                continue
+            if self._others_heard(subflow):
+                self.suspect(now, subflow, Kind.SLOW)
+                moved = True
+        return moved
+
+    @property
+    def _grace(self) -> int:
+        return self._config.suspect_floor_ns // 2
+
+    def restore(self, now: int, subflow: Subflow, *, restart: bool = True) -> None:
+        """`subflow` answered: it carries data again.
+
+        After a real silence its window starts small and slow-starts towards the old ssthresh.
+        """
+        if subflow.state is PathState.ACTIVE:
+            return
+        known = subflow.state is not PathState.UNTRIED
+        subflow.state = PathState.ACTIVE
+        subflow.timeouts = 0
+        if not known:
+            return
+        subflow.recovery_position = subflow.order.edge
+        if restart:
+            subflow.controller.restart(initial_window(subflow.mss), now)
+            self._window_changed(subflow, "restored")
+        if self._report:
+            self._report(PathRestored(subflow.index))
+
+    # Timers
+
+    def on_timers(self, now: int) -> bool:
+        """Expire what is due; False once every path has exceeded its user timeout (P5)."""
+        for subflow in self._subflows:
+            if self._overdue(now, subflow):
+                self.detect_losses(now, subflow)
+            rto_at = subflow.rto_at
+            if rto_at is not None and rto_at <= now:
+                self._on_rto(now, subflow)
+            gone_at = self._gone_at(subflow)
+            if gone_at is not None and gone_at <= now:
+                subflow.state = PathState.DEFECTIVE
+                if self._report:
+                    self._report(PathDefective(subflow.index))
+        return any(subflow.state is not PathState.DEFECTIVE for subflow in self._subflows)
+
+    def _overdue(self, now: int, subflow: Subflow) -> bool:
+        at = self._overdue_at(subflow)
+        return at is not None and at <= now
+
+    def _gone_at(self, subflow: Subflow) -> int | None:
+        if subflow.silent_since is None or subflow.state is PathState.DEFECTIVE:
+            return None
+        return subflow.silent_since + self._config.user_timeout_ns
+
+    def _on_rto(self, now: int, subflow: Subflow) -> None:
+        """RFC 6298 section 5.4 to 5.6, for this subflow alone (P5, P11)."""
+        in_flight = subflow.in_flight
+        subflow.lost_in_event = 0
+        for start, end, _ in self._take(subflow, None, Kind.TIMEOUT):
+            if self._report:
+                self._report(LossDetected(subflow.index, start, end, "timeout"))
+        if self._scoreboard.renege():
+            self._forget_sacked(subflow)
+        subflow.order.advance(subflow.position)
+        subflow.recovery_position = subflow.position
+        subflow.in_flight = subflow.inflated = subflow.duplicates = 0
+        subflow.timeouts += 1
+        subflow.rtt.backoff()
+        subflow.controller.on_rto(now=now, in_flight=in_flight)
+        self._window_changed(subflow, "timeout")
+
+    def _forget_sacked(self, subflow: Subflow) -> None:
+        """The receiver reneged (RFC 2018 section 8): everything SACKed is to be sent again."""
+        board = self._scoreboard
+        for start, end in list(board.sacked):
+            send = subflow.send_for(start, end)
+            send.lost_by = Kind.TIMEOUT
+            board.lost.insert(start, end, send)
+        board.sacked.clear()
+
+    def deadline(self, now: int) -> int | None:
+        """When `on_timers` or `check_silence` has work next."""
+        deadline: int | None = None
+        for subflow in self._subflows:
+            silence_at = None
+            if subflow.usable and self._probed.get(subflow.index, -1) < subflow.heard_at:
+                silence_at = self._suspect_at(subflow)
+            for at in (
+                subflow.rto_at,
+                self._overdue_at(subflow),
+                self._gone_at(subflow),
+                silence_at,
+            ):
+                if at is not None and (deadline is None or at < deadline):
+                    deadline = at
+        return deadline
+
+    def _window_changed(self, subflow: Subflow, reason: str) -> None:
+        if self._report:
+            controller = subflow.controller
+            self._report(WindowChanged(subflow.index, controller.cwnd, controller.ssthresh, reason))

@@ -1,0 +1,88 @@
+"""Which path carries the next bytes, and how many of them at once.
+
+Paths are tried best first. Data goes on a path that is not the best only if it will be there by
+the time it is needed: the receive window must have room for all that the better paths send until
+it arrives, and there must be so much data left that waiting for the better path would take longer.
+Otherwise the slower path is left to its pings. A path gets a contiguous run at a time, so that the
+receiver sees few islands and segmentation offload has something to cut.
+"""
+
+from __future__ import annotations
+
+from omtcp.core.subflow import Subflow
+
+
+def in_order(subflows: list[Subflow], primary: Subflow) -> list[Subflow]:
+    """The usable paths: the primary first, then by RTT; those in timeout last."""
+    usable = [subflow for subflow in subflows if subflow.state == "active"]
+    if len(usable) > 1:
+        usable.sort(
+            key=lambda subflow: (
+                subflow.timeouts > 0,
+                subflow is not primary,
+                subflow.rtt.srtt_ns,
+            )
+        )
+    return usable
+
+
+def for_new_data(
+    paths: list[Subflow], *, remaining: int, window_size: int
+) -> tuple[Subflow | None, int]:
+    """The path for the next new data, and how many bytes it takes.
+
+    Args:
+        paths: usable paths, best first.
+        remaining: bytes the application has written and we have not sent.
+        window_size: the whole receive window, from its left edge to its right.
+    """
+    for rank, subflow in enumerate(paths):
+        if rank and not _worthwhile(subflow, paths[:rank], remaining, window_size):
+            subflow.limited = False
+            continue
+        room = _room(subflow, remaining)
+        if room:
+            return subflow, room
+        subflow.limited = True
+    return None, 0
+
+
+def for_retransmission(paths: list[Subflow]) -> tuple[Subflow | None, int]:
+    """The path for lost data: any with room in its window, best first (P3)."""
+    for subflow in paths:
+        space = subflow.space
+        if space >= subflow.mss or subflow.in_flight <= 0:
+            return subflow, max(min(space, subflow.quantum), subflow.mss)
+        subflow.limited = True
+    return None, 0
+
+
+def _room(subflow: Subflow, remaining: int) -> int:
+    """Bytes to send now on `subflow`, 0 to wait for more window.
+
+    Small gaps in the window are left until they add up to a burst worth a write.
+    """
+    space = subflow.space
+    mss = subflow.mss
+    if space < mss and subflow.in_flight > 0:
+        return 0
+    quantum = subflow.quantum
+    if space < quantum and subflow.in_flight > quantum and remaining > space:
+        return 0
+    room = min(max(space, mss), quantum)
+    return room if room >= remaining else room // mss * mss
+
+
+def _worthwhile(subflow: Subflow, better: list[Subflow], remaining: int, window_size: int) -> bool:
+    rtt = subflow.rtt.srtt_ns
+    needed = subflow.in_flight + subflow.quantum
+    rate = 0.0
+    fastest = rtt
+    for other in better:
+        other_rtt = max(other.rtt.srtt_ns, 1)
+        fastest = min(fastest, other_rtt)
+        needed += other.controller.cwnd * max(rtt, other_rtt) // other_rtt
+        rate += other.controller.cwnd / other_rtt
+    if needed > window_size:
+        return False
+    return rtt < fastest + remaining / rate if rate else True

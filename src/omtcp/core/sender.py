@@ -1,0 +1,354 @@
+"""The send half of a connection: what the application wrote, on its way over the paths.
+
+It joins the parts that each know one thing: the buffer (bytes), the scoreboard (where they are),
+recovery (what is lost, who is silent), the scheduler (who carries what), the pings and the choice
+of the primary. Offsets are stream offsets: the first data byte is 0, the FIN takes the place
+behind the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from omtcp.core.config import Config, Mode
+from omtcp.core.congestion import make_controller
+from omtcp.core.congestion.base import initial_window
+from omtcp.core.pings import Pings
+from omtcp.core.primary import PrimaryChooser
+from omtcp.core.recovery import Recovery
+from omtcp.core.rtt import RttEstimator
+from omtcp.core.scheduler import for_new_data, for_retransmission, in_order
+from omtcp.core.scoreboard import Scoreboard
+from omtcp.core.send_buffer import Buffer, SendBuffer
+from omtcp.core.subflow import PathState, Subflow
+from omtcp.trace.events import Event, MetricsUpdated, PathChosen, Retransmission
+
+PING = "ping"
+ROTATE_AFTER = 2
+"""Timeouts in a row after which a connection that keeps to one path tries another."""
+
+
+class Plan(NamedTuple):
+    """Bytes [start, end) to be put on the wire over `subflow` now."""
+
+    subflow: Subflow
+    start: int
+    end: int
+    kind: str
+    """Empty for new data, `ping`, or why it goes out again (recovery.Kind)."""
+
+
+class Sender:
+    """Everything between the application's writes and the segments of one connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        segment_sizes: list[int],
+        *,
+        first: int,
+        multipath: bool,
+        sack: bool,
+        random: Callable[[], float],
+        report: Callable[[Event], None] | None,
+    ) -> None:
+        """Set up one subflow per path, or with `multipath` off just one that knows the others.
+
+        Args:
+            config: options.
+            segment_sizes: payload bytes per segment, per path.
+            first: the path of the handshake, which is known to work.
+            multipath: whether more than one path may be used at a time.
+            sack: whether the peer sends SACK.
+            random: uniform in [0, 1).
+            report: takes trace events, None when nobody listens.
+        """
+        self.config = config
+        self._segment_sizes = segment_sizes
+        self.sack = sack
+        self._report = report
+        self.buffer = SendBuffer()
+        self.board = Scoreboard()
+        self.subflows = [
+            Subflow(
+                index,
+                mss,
+                make_controller(config.congestion, mss=mss),
+                RttEstimator(min_rto_ns=config.min_rto_ns),
+            )
+            for index, mss in enumerate(segment_sizes)
+            if multipath or index == first
+        ]
+        first_subflow = self.subflows[first if multipath else 0]
+        self.pings = Pings(config, self.subflows, self.buffer, report)
+        self.recovery = Recovery(config, self.board, self.subflows, self.pings, report)
+        self.chooser = PrimaryChooser(config, self.subflows, first_subflow, random, report)
+        first_subflow.state = PathState.ACTIVE
+        self.closing = False
+        self.right = 0
+        """Right edge of the receive window."""
+        self._touched: set[Subflow] = set()
+        self._sent_at = 0
+
+    # The application
+
+    def write(self, data: Buffer) -> None:
+        """Append to the stream; the buffer is referenced until it is acknowledged."""
+        self.buffer.write(data)
+
+    def close(self) -> None:
+        """No more data: a FIN follows what was written."""
+        self.closing = True
+
+    @property
+    def end(self) -> int:
+        """Offset behind everything there is to send, the FIN included."""
+        return self.buffer.end + self.closing
+
+    @property
+    def fin_acked(self) -> bool:
+        """Whether the peer has everything and knows that it does."""
+        return self.closing and self.board.una == self.buffer.end + 1
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is unsent or unacknowledged."""
+        return self.board.una < self.end
+
+    @property
+    def window_size(self) -> int:
+        """The whole receive window."""
+        return self.right - self.board.una
+
+    # The peer
+
+    def on_ack(self, now: int, ack: int, blocks: list[tuple[int, int]]) -> None:
+        """Take in one acknowledgment; `settle` draws the conclusions from all of them at once.
+
+        `ack` is at most nxt; `blocks` are SACK blocks as stream offsets, in the order received.
+        """
+        if blocks and self._is_duplicate(ack, blocks):
+            start, end = blocks.pop(0)
+            answered = self.pings.answer(now, start, end)
+            if answered is not None:
+                self.recovery.restore(now, answered)
+        board = self.board
+        if not self.sack:
+            self._on_plain_ack(now, ack)
+        nxt = board.nxt
+        credited = board.acknowledge(ack, [block for block in blocks if block[1] <= nxt])
+        if credited:
+            touched = self.recovery.on_credits(now, credited)
+            for credit in credited:
+                self.chooser.on_delivered(credit.send.subflow, credit.end - credit.start)
+            self._touched |= touched
+
+    @staticmethod
+    def _is_duplicate(ack: int, blocks: list[tuple[int, int]]) -> bool:
+        """Whether the first block is a DSACK (RFC 2883 section 4)."""
+        start, end = blocks[0]
+        if start < ack:
+            return True
+        return len(blocks) > 1 and blocks[1][0] <= start and end <= blocks[1][1]
+
+    def _on_plain_ack(self, now: int, ack: int) -> None:
+        subflow = self.subflows[0]
+        if ack > self.board.una:
+            subflow.deflate()
+
+    def on_duplicate_ack(self, now: int) -> None:
+        """An ACK that acknowledges nothing while data is out, from a peer without SACK."""
+        self.recovery.on_duplicate_ack(now, self.subflows[0])
+
+    def on_too_big(self, now: int, offset: int, mss: int) -> None:
+        """The path that carries `offset` takes segments of at most `mss` bytes.
+
+        What that path has in flight beyond the offset was too big as well: it goes out again.
+        """
+        for _, _, send in self.board.flights.overlapping(offset, offset + 1):
+            subflow = send.subflow
+            if mss < subflow.mss:
+                subflow.mss = mss
+                subflow.controller.set_mss(mss)
+                self.recovery.resend(now, subflow)
+
+    def settle(self, now: int) -> None:
+        """Act on what has been acknowledged since the last call."""
+        if self._touched:
+            for subflow in self._touched:
+                subflow.settle(now)
+                before = subflow.recovery_position
+                if self.sack:
+                    self.recovery.detect_losses(now, subflow)
+                else:
+                    self.recovery.on_partial_ack(now, subflow)
+                if subflow.recovery_position != before:
+                    self.chooser.on_loss(subflow)
+            self._touched.clear()
+            self.buffer.release(self.board.una)
+        if len(self.subflows) > 1:
+            self._look_for_silence(now)
+
+    def _look_for_silence(self, now: int) -> None:
+        if self.recovery.check_silence(now) or (
+            self.right - self.board.nxt < self.subflows[0].controller.cwnd
+            and self.recovery.slow_retransmit(now, self.right - self.board.nxt)
+        ):
+            self.chooser.replace(now, self.window_size, "suspect")
+
+    # Transmission
+
+    def poll(self, now: int) -> Plan | None:
+        """The next thing to transmit, already accounted for; None when there is nothing now."""
+        board = self.board
+        if board.lost:
+            plan = self._retransmit(now)
+            if plan is not None:
+                return plan
+        elif board.nxt < self.end:
+            plan = self._send_new(now)
+            if plan is not None:
+                return plan
+        if len(self.subflows) > 1:
+            subflow = self.pings.due(now, self.busy)
+            if subflow is not None and self._may_ping:
+                offset = self.pings.send(now, subflow)
+                return Plan(subflow, offset, offset + 1, PING)
+        return None
+
+    @property
+    def _may_ping(self) -> bool:
+        """A ping repeats a data byte, not a FIN, so it stops when all is acknowledged."""
+        return not self.fin_acked
+
+    def _retransmit(self, now: int) -> Plan | None:
+        subflow, room = for_retransmission(self._paths())
+        if subflow is None:
+            return None
+        limit = self.right + self.closing  # a FIN needs no room
+        taken = self.board.take_lost(room // subflow.mss * subflow.mss, limit)
+        if taken is None:
+            return None
+        start, end, origin = taken
+        kind = origin.lost_by
+        self.board.record(subflow.send(now, start, end, origin))
+        if self._report:
+            self._report(Retransmission(subflow.index, origin.subflow.index, start, end, kind))
+        return Plan(subflow, start, end, kind)
+
+    def _send_new(self, now: int) -> Plan | None:
+        board = self.board
+        paths = self._paths()
+        if not board.flights and now - self._sent_at > self.subflows[0].rtt.rto_ns:
+            self._restart_idle(now, paths)
+        remaining = self.end - board.nxt
+        subflow, room = for_new_data(paths, remaining=remaining, window_size=self.window_size)
+        if subflow is None:
+            return None
+        room = self._fit(subflow, min(room, remaining))
+        if room <= 0:
+            return None
+        start = board.nxt
+        self._sent_at = now
+        board.record(subflow.send(now, start, start + room))
+        return Plan(subflow, start, start + room, "")
+
+    def _fit(self, subflow: Subflow, room: int) -> int:
+        """What the receive window admits of `room`, avoiding silly segments (RFC 9293 3.8.6.2.1).
+
+        Zero means that the receiver, not the path, holds us back.
+        """
+        board = self.board
+        usable = self.right - board.nxt
+        if room <= usable:
+            return room
+        subflow.limited = False
+        if self.closing and board.nxt == self.buffer.end:
+            return room  # a FIN alone needs no room
+        if usable >= subflow.mss:
+            return usable // subflow.mss * subflow.mss
+        if usable > 0 and (not board.flights or usable >= self.window_size // 2):
+            return usable if not board.flights else 0
+        return 0
+
+    def _restart_idle(self, now: int, paths: list[Subflow]) -> None:
+        """After an idle RTO windows start small again (RFC 5681 section 4.1)."""
+        if self._sent_at:
+            for subflow in paths:
+                window = min(initial_window(subflow.mss), subflow.controller.cwnd)
+                subflow.controller.restart(window, now)
+
+    def _paths(self) -> list[Subflow]:
+        if len(self.subflows) == 1:
+            return self.subflows
+        return in_order(self.subflows, self.best)
+
+    @property
+    def best(self) -> Subflow:
+        """The path that is filled first: the primary, or when pooling the nearest."""
+        if self.config.mode is Mode.POOLED:
+            usable = [subflow for subflow in self.subflows if subflow.usable]
+            return min(usable, key=lambda subflow: subflow.rtt.srtt_ns, default=self.subflows[0])
+        return self.chooser.primary
+
+    @property
+    def stalled(self) -> bool:
+        """Whether only the receive window keeps data back while nothing is on its way."""
+        return self.busy and not self.board.flights and not self.board.lost
+
+    # Time
+
+    def deadline(self, now: int) -> int | None:
+        """When `on_timers` has work next."""
+        deadline = self.recovery.deadline(now)
+        if len(self.subflows) > 1:
+            busy = self.busy
+            for subflow in self.subflows:
+                at = self.pings.due_at(subflow, busy) if self._may_ping else None
+                if at is not None and (deadline is None or at < deadline):
+                    deadline = at
+        return deadline
+
+    def on_timers(self, now: int) -> bool:
+        """Expire what is due; False once every path is defective."""
+        alive = self.recovery.on_timers(now)
+        if len(self.subflows) > 1:
+            self._look_for_silence(now)
+        else:
+            self._rotate(self.subflows[0])
+        return alive
+
+    def _rotate(self, subflow: Subflow) -> None:
+        """A connection on one path moves to the next after two timeouts in a row."""
+        if subflow.timeouts < ROTATE_AFTER or len(self._segment_sizes) == 1:
+            return
+        subflow.timeouts = 0
+        subflow.index = (subflow.index + 1) % len(self._segment_sizes)
+        subflow.mss = self._segment_sizes[subflow.index]
+        subflow.controller.set_mss(subflow.mss)
+        if self._report:
+            self._report(PathChosen(subflow.index, -1, "timeout", ()))
+
+    def evaluate(self, now: int) -> int:
+        """Re-choose the primary; return the time to the next evaluation (P9)."""
+        self.chooser.evaluate(now, window_size=max(self.window_size, 1), busy=self.busy)
+        return self.chooser.next_interval_ns()
+
+    def report_metrics(self) -> None:
+        """Emit a sample of every subflow."""
+        if self._report is None:
+            return
+        for subflow in self.subflows:
+            self._report(
+                MetricsUpdated(
+                    subflow.index,
+                    subflow.controller.cwnd,
+                    min(subflow.controller.ssthresh, 1 << 40),
+                    subflow.rtt.srtt_ns,
+                    subflow.in_flight,
+                    subflow.delivered,
+                    subflow.state,
+                    subflow is self.chooser.primary,
+                )
+            )

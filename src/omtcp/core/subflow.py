@@ -1,0 +1,238 @@
+"""Everything that the paper keeps per subflow: window, RTT, RTO, order of delivery, liveness."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from omtcp.core.ranges import RangeSet
+from omtcp.core.rtt import RttEstimator
+from omtcp.core.scoreboard import Send
+
+if TYPE_CHECKING:
+    from omtcp.core.congestion.base import CongestionController
+
+
+class PathState(StrEnum):
+    """What a subflow may carry."""
+
+    UNTRIED = "untried"
+    """Nothing has been heard over it yet: pings only."""
+    ACTIVE = "active"
+    SUSPECT = "suspect"
+    """Silent while others are acknowledged: pings only, until it answers."""
+    DEFECTIVE = "defective"
+    """Silent for the user timeout: a slow ping."""
+
+
+class DeliveryOrder:
+    """Which positions of one subflow have been delivered, kept only above the first hole (P3)."""
+
+    __slots__ = ("edge", "islands")
+
+    def __init__(self) -> None:
+        self.edge = 0
+        """Every position below has been delivered or given up."""
+        self.islands = RangeSet()
+
+    def deliver(self, start: int, end: int) -> None:
+        """Positions [start, end) were acknowledged."""
+        if start > self.edge:
+            self.islands.add(start, end)
+        elif end > self.edge:
+            self.advance(end)
+
+    def advance(self, position: int) -> None:
+        """Nothing below `position` is waited for any more."""
+        self.edge = max(self.edge, position)
+        if self.islands:
+            self.islands.discard_below(self.edge)
+            first = next(iter(self.islands), None)
+            if first is not None and first[0] == self.edge:
+                self.edge = first[1]
+                self.islands.discard_below(self.edge)
+
+    @property
+    def top(self) -> int:
+        """Start of the highest island; 0 when nothing is out of order."""
+        return self.islands.last_start if self.islands else 0
+
+    def lost_below(self, threshold: int) -> int | None:
+        """The position below which every hole has more than `threshold` delivered bytes above.
+
+        The paper (III.B) states it for the first hole, RFC 6675 section 4 (IsLost) for each.
+        """
+        above = 0
+        for start, end in reversed(list(self.islands)):
+            above += end - start
+            if above > threshold:
+                return start
+        return None
+
+
+class Subflow:
+    """One path's part of a connection. `index` is the path's place in the list of paths."""
+
+    def __init__(
+        self, index: int, mss: int, controller: CongestionController, rtt: RttEstimator
+    ) -> None:
+        self.index = index
+        self.mss = mss
+        self.controller = controller
+        self.rtt = rtt
+        self.state = PathState.UNTRIED
+
+        self.position = 0
+        self.in_flight = 0
+        self.sends: deque[Send] = deque()
+        self.order = DeliveryOrder()
+        self.recovery_position = 0
+        """Losses below this belong to a reduction already made."""
+
+        self.delivered = 0
+        self.delivered_at = 0
+        self.heard_at = 0
+        """When this path was last known to work: a credit or an answered ping."""
+        self.heard_sent_at = 0
+        """When the newest transmission that was credited had been sent."""
+        self.silent_since: int | None = None
+        """First transmission since then, None while nothing is owed an answer."""
+        self.timer_base = 0
+        self.timeouts = 0
+        """Consecutive RTO expiries."""
+
+        self.lost_in_event = 0
+        """Bytes found lost since the last reduction began, less those that arrived after all."""
+        self.duplicates = 0
+        self.inflated = 0
+        """Without SACK: bytes that duplicate ACKs say have left the network."""
+
+        self.growth = 1.0
+        self.limited = False
+        """Whether the window, not data or the receiver, held the last transmission back."""
+        self.sent_bytes = 0
+        self.resent_bytes = 0
+        self._acked = 0
+        self._newest: Send | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether data may be sent over it."""
+        return self.state is PathState.ACTIVE
+
+    @property
+    def in_recovery(self) -> bool:
+        """Whether a reduction is still being worked off."""
+        return self.order.edge < self.recovery_position
+
+    @property
+    def space(self) -> int:
+        """Bytes that the congestion window still admits."""
+        return self.controller.cwnd - self.in_flight
+
+    @property
+    def rto_at(self) -> int | None:
+        """When the retransmission timer expires (RFC 6298 section 5), None when off."""
+        return self.timer_base + self.rtt.rto_ns if self.in_flight else None
+
+    @property
+    def quantum(self) -> int:
+        """Largest burst: about 1 ms at the current rate, 2 segments at least, 64 KiB at most."""
+        mss = self.mss
+        srtt = self.rtt.srtt_ns
+        burst = self.controller.cwnd * 1_000_000 // srtt if srtt else 10 * mss
+        return min(max(burst // mss, 2), 65_000 // mss) * mss
+
+    def oldest(self) -> Send | None:
+        """The first transmission with bytes outstanding."""
+        sends = self.sends
+        while sends and not sends[0].outstanding:
+            sends.popleft()
+        return sends[0] if sends else None
+
+    def send(self, now: int, start: int, end: int, origin: Send | None = None) -> Send:
+        """Charge a transmission of [start, end) to this subflow."""
+        send = Send(self, start, end, now, origin)
+        size = end - start
+        if not self.in_flight:
+            self.timer_base = now
+            self.delivered_at = now
+            send.delivered_at = now
+        if self.silent_since is None:
+            self.silent_since = now
+        self.position += size
+        self.in_flight += size
+        self.sends.append(send)
+        self.sent_bytes += size
+        if origin is not None:
+            self.resent_bytes += size
+        return send
+
+    def credit(self, now: int, send: Send, start: int, end: int, was_lost: bool) -> None:
+        """Bytes [start, end) of `send` arrived (P2); `settle` draws the conclusions."""
+        size = end - start
+        position = send.position + start - send.start
+        self.order.deliver(position, position + size)
+        self.delivered += size
+        self.delivered_at = now
+        if not was_lost:
+            self.in_flight -= size
+        self._acked += size
+        if self._newest is None or send.sent_at >= self._newest.sent_at:
+            self._newest = send
+        self.hear(now, send.sent_at)
+
+    def hear(self, now: int, sent_at: int) -> None:
+        """Something sent over this path at `sent_at` was answered."""
+        self.heard_at = now
+        self.heard_sent_at = max(self.heard_sent_at, sent_at)
+        self.silent_since = now if self.in_flight else None
+
+    def settle(self, now: int) -> None:
+        """Act once on all credits since the last call: RTT sample, window, timer."""
+        newest, self._newest = self._newest, None
+        acked, self._acked = self._acked, 0
+        if newest is None:
+            return
+        if not newest.again:  # Karn, per transmission
+            self.rtt.on_sample(now, now - newest.sent_at)
+        self.timer_base = now
+        self.timeouts = 0
+        if not self.in_recovery:
+            self.controller.on_ack(
+                now=now,
+                acked=acked,
+                in_flight=self.in_flight,
+                srtt_ns=self.rtt.srtt_ns,
+                growth=self.growth,
+                window_limited=self.limited,
+            )
+
+    def drop(self, size: int) -> None:
+        """`size` bytes are no longer in flight here: lost, or moved to another path."""
+        self.in_flight -= size
+
+    def deflate(self) -> None:
+        """Forget the guesses of duplicate ACKs: a cumulative ACK tells the truth."""
+        self.in_flight += self.inflated
+        self.inflated = 0
+
+    def send_for(self, start: int, end: int) -> Send:
+        """A record for a range whose transmission is no longer known."""
+        send = Send(self, start, end, self.heard_at)
+        send.outstanding = 0
+        return send
+
+    def suspect_at(self, floor_ns: int) -> int | None:
+        """When silence becomes suspicious: 1.5·SRTT + 4·RTTVAR after the oldest transmission.
+
+        A path that was heard a moment ago is given half an RTT more. None when nothing is out.
+        """
+        oldest = self.oldest()
+        if oldest is None:
+            return None
+        rtt = self.rtt
+        srtt = rtt.srtt_ns
+        patience = max(srtt * 3 // 2 + 4 * rtt.rttvar_ns, srtt + floor_ns)
+        return max(oldest.sent_at + patience, self.heard_at + max(srtt // 2, floor_ns))

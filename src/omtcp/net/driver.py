@@ -1,0 +1,220 @@
+"""The loop between TUN devices and the core: read, feed, drain, arm one timer.
+
+It lives inside an asyncio event loop. When nothing happens it has one file descriptor per path
+registered and at most one timer armed, and costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from omtcp.core.connection import Connection, Transmit
+from omtcp.core.endpoint import Endpoint
+from omtcp.core.events import Event
+from omtcp.errors import PathError, WireError
+from omtcp.net.tun import PACKET_SIZE, PayloadError, Tun
+from omtcp.wire.header import HeaderWriter
+from omtcp.wire.packet import IcmpPacket, TcpPacket, parse_packet
+from omtcp.wire.tcp import CWR
+
+READ_BATCH = 64
+"""Packets read before the core is asked what to send: ACKs are folded, then acted on once."""
+SEND_BATCH = 32
+"""Segments one connection may send before the others have their turn."""
+TURN = 16
+"""Rounds of reading and sending before the event loop runs other tasks."""
+
+_log = logging.getLogger("omtcp.net")
+
+
+class Driver:
+    """Runs one endpoint over its TUN devices."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: Endpoint,
+        tuns: Sequence[Tun],
+        on_event: Callable[[Connection, Event], None],
+        on_accept: Callable[[Connection], None],
+    ) -> None:
+        self._loop = loop
+        self._endpoint = endpoint
+        self._tuns = list(tuns)
+        self._on_event = on_event
+        self._on_accept = on_accept
+        self._buffer = bytearray(PACKET_SIZE)
+        self._view = memoryview(self._buffer)
+        self._writers: dict[Connection, list[HeaderWriter]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0
+        self._soon = False
+        self.malformed = 0
+        """Packets dropped because they could not be parsed."""
+        self.refused = 0
+        """Packets that a device had no room for."""
+
+    @staticmethod
+    def clock() -> int:
+        """The time the core is given."""
+        return time.monotonic_ns()
+
+    def start(self) -> None:
+        """Begin to read."""
+        for tun in self._tuns:
+            self._loop.add_reader(tun.fileno(), self._on_readable, tun)
+
+    def stop(self) -> None:
+        """Stop reading; whatever is under way is left to itself."""
+        for tun in self._tuns:
+            if tun.fileno() >= 0:
+                self._loop.remove_reader(tun.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def wake(self, connection: Connection) -> None:
+        """The application called a verb of `connection`: send what came of it soon."""
+        self._endpoint.touch(connection)
+        if not self._soon:
+            self._soon = True
+            self._loop.call_soon(self._on_soon)
+
+    def flush(self) -> None:
+        """Send now what is to be sent."""
+        self._drain(self.clock())
+
+    def _on_soon(self) -> None:
+        self._soon = False
+        self._drain(self.clock())
+
+    def _on_readable(self, tun: Tun) -> None:
+        for _ in range(TURN):
+            now = self.clock()
+            count = self._read(now, tun)
+            if count:
+                self._drain(now)
+            if count < READ_BATCH:
+                break
+
+    def _read(self, now: int, tun: Tun) -> int:
+        """Feed up to a batch of packets to the core; how many there were."""
+        for count in range(READ_BATCH):
+            try:
+                got = tun.read_into(self._buffer)
+            except PathError as error:
+                _log.warning("%s", error)
+                self._loop.remove_reader(tun.fileno())
+                return count
+            if got is None:
+                return count
+            length, checksum_valid = got
+            try:
+                packet = parse_packet(self._view[:length], checksum_valid=checksum_valid)
+            except WireError:
+                self.malformed += 1
+                continue
+            if isinstance(packet, TcpPacket):
+                if packet.destination == self._endpoint.address:
+                    self._endpoint.handle_segment(now, packet.source, packet.segment)
+            elif isinstance(packet, IcmpPacket):
+                self._endpoint.handle_icmp(now, packet.message)
+        return READ_BATCH
+
+    def _drain(self, now: int) -> None:
+        """Send and tell everything there is, then arm the timer."""
+        endpoint = self._endpoint
+        while (reply := endpoint.poll_reply()) is not None:
+            flow, segment = reply
+            writer = HeaderWriter(flow.local, flow.remote, flow.local_port, flow.remote_port)
+            self._tuns[0].write_packet(writer.packet(segment))
+        while (accepted := endpoint.poll_accept()) is not None:
+            self._on_accept(accepted)
+        again = False
+        for connection in endpoint.poll_ready():
+            again |= self._drain_connection(now, connection)
+        if again and not self._soon:
+            self._soon = True
+            self._loop.call_soon(self._on_soon)
+        self._arm(endpoint.poll_timeout(), now)
+
+    def _drain_connection(self, now: int, connection: Connection) -> bool:
+        """Events first, since they lead to writes; True when the turn ended before the work."""
+        self._tell(connection)
+        for _ in range(SEND_BATCH):
+            transmit = connection.poll_transmit(now)
+            if transmit is None:
+                break
+            self._send(transmit)
+        else:
+            self._endpoint.touch(connection)
+            return True
+        if connection.has_events:
+            self._endpoint.touch(connection)
+            return True
+        self._endpoint.settle(now, connection)
+        if connection.over:
+            self._writers.pop(connection, None)
+        return False
+
+    def _tell(self, connection: Connection) -> None:
+        while (event := connection.poll_event()) is not None:
+            self._on_event(connection, event)
+
+    def _send(self, transmit: Transmit) -> None:
+        connection, path, segment, segment_size = transmit
+        writer = self._writer(connection, path)
+        try:
+            sent = self._tuns[path].write(
+                writer.header(segment),
+                segment.payload,
+                segment_size,
+                writer.ip_header_length,
+                segment.flags & CWR != 0,
+            )
+            self.refused += not sent
+        except PayloadError as error:
+            _log.warning("%s: %s", connection.flow.peer, error)
+            connection.abort()
+            self._endpoint.touch(connection)
+        except PathError as error:
+            _log.debug("%s", error)  # like loss: the path will be suspected
+
+    def _writer(self, connection: Connection, path: int) -> HeaderWriter:
+        writers = self._writers.get(connection)
+        if writers is None:
+            flow = connection.flow
+            writers = self._writers[connection] = [
+                HeaderWriter(
+                    flow.local,
+                    flow.remote,
+                    flow.local_port,
+                    flow.remote_port,
+                    # RFC 6437: a label per flow; one per path lets routers balance them apart.
+                    flow_label=hash((flow.remote, flow.remote_port, index)) & 0xFFFFF,
+                )
+                for index in range(len(self._tuns))
+            ]
+        return writers[path]
+
+    # The timer
+
+    def _arm(self, at: int | None, now: int) -> None:
+        """Have `_on_timer` called at `at`; a timer that is armed for earlier does as well."""
+        if at is None:
+            return
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_later(max(at - now, 0) / 1e9, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = max(self.clock(), self._timer_at)
+        self._endpoint.handle_timeout(now)
+        self._drain(now)

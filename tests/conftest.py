@@ -1,0 +1,32 @@
+"""What all tests share: where real-kernel tests may run, and that CI does not skip them."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+
+def _missing() -> str:
+    """Why namespaces cannot be made here, empty when they can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for tool in ("ip", "ethtool", "curl", "sysctl"):
+        if shutil.which(tool) is None:
+            return f"needs {tool}"
+    if not os.path.exists("/dev/net/tun"):
+        return "needs /dev/net/tun"
+    made = subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False)
+    return "" if made.returncode == 0 else "cannot make network namespaces"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked `namespaces` where they cannot run, unless told that they must."""
+    marked = [item for item in items if item.get_closest_marker("namespaces")]
+    reason = _missing() if marked else ""
+    if not reason:
+        return
+    if os.environ.get("OMTCP_REQUIRE_NAMESPACES"):
+        raise pytest.UsageError(f"tests on the real kernel must not be skipped here: {reason}")
+    for item in marked:
+        item.add_marker(pytest.mark.skip(reason=reason))
