@@ -1,0 +1,201 @@
+"""What a run is: links, client, traffic, script and senders, as frozen values."""
+
+import math
+from dataclasses import dataclass, field
+
+from omtcp.errors import LocalError
+from omtcp.lab.script import Step, parse_script
+from omtcp.link.config import LinkConfig
+from omtcp.link.loss import Bernoulli, GilbertElliott
+from omtcp.link.spec import LinkSpec
+
+FRAME_OVERHEAD = 14
+"""Bytes of Ethernet header; links count whole frames, as an interface's counters do."""
+
+_HEADERS = {4: 20 + 20 + 12, 6: 40 + 20 + 12}  # IP, TCP, timestamps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """The unmodified receiver: what its kernel is told, and which program downloads.
+
+    buffer is the receive buffer in bytes (what the window can grow to), None for the kernel's own
+    tuning; program is `sink` (kernel socket, measured at each read) or `curl`.
+    """
+
+    buffer: int | None = None
+    sack: bool = True
+    timestamps: bool = True
+    ecn: bool = False
+    mtu: int = 1500
+    program: str = "sink"
+
+    def __post_init__(self) -> None:
+        if self.program not in ("sink", "curl"):
+            raise LocalError(f"no such receiver: {self.program!r} (sink, curl)")
+
+    def describe(self) -> str:
+        """The differences from a plain client, empty if there are none."""
+        words = [
+            f"{self.buffer // 1024} KiB buffer" if self.buffer else "",
+            "" if self.sack else "no SACK",
+            "" if self.timestamps else "no timestamps",
+            "ECN" if self.ecn else "",
+            f"MTU {self.mtu}" if self.mtu != 1500 else "",
+            "curl" if self.program == "curl" else "",
+        ]
+        return ", ".join(word for word in words if word)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderSpec:
+    """Who sends: omtcp in a mode, or the kernel's TCP over one uplink.
+
+    uplink is for the kernel: an index, or None for the better one. extra are arguments that are
+    handed to `omtcp serve` as they are.
+    """
+
+    kind: str = "omtcp"
+    mode: str = "primary"
+    cc: str = "cubic"
+    uplink: int | None = None
+    extra: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        if self.kind == "omtcp":
+            return " ".join(("omtcp", self.mode, self.cc, *self.extra))
+        where = "" if self.uplink is None else f" on {self.uplink}"
+        return f"kernel {self.cc}{where}"
+
+
+def parse_sender(text: str) -> SenderSpec:
+    """`omtcp[:MODE][:CC][:--option=value...]` or `kernel[:UPLINK][:CC]`."""
+    kind, *words = text.split(":")
+    mode, cc, uplink = "primary", "cubic", None
+    extra: list[str] = []
+    if kind not in ("omtcp", "kernel"):
+        raise LocalError(f"no such sender: {kind!r} (omtcp, kernel)")
+    for word in words:
+        if word in ("reno", "cubic") or (kind == "kernel" and word == "bbr"):
+            cc = word
+        elif kind == "omtcp" and word in ("primary", "pooled", "single"):
+            mode = word
+        elif kind == "omtcp" and word.startswith("--"):
+            extra.append(word)
+        elif kind == "kernel" and word.isdecimal():
+            uplink = int(word)
+        else:
+            raise LocalError(f"sender {text!r}: what is {word!r}?")
+    return SenderSpec(kind=kind, mode=mode, cc=cc, uplink=uplink, extra=tuple(extra))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Everything a run needs; the same case gives the same links, losses and script.
+
+    uplinks: the forward directions, in the order of `--path`.
+    direct: veths with their offloads and no emulator; the uplinks then only count.
+    return_uplink: which uplink the client sends on, None for the one with the least delay; its
+        way back has the same rate, delay and jitter, and no loss.
+    size, downloads: bytes of the file and how many clients fetch it at once; size None means
+        fetching over and over until the duration is up.
+    reference: the uplink of a kernel sender that names none; None for the better one.
+    """
+
+    name: str = "custom"
+    about: str = ""
+    uplinks: tuple[LinkSpec, ...]
+    direct: bool = False
+    duration_ns: int = 15_000_000_000
+    size: int | None = None
+    downloads: int = 1
+    events: tuple[str, ...] = ()
+    client: Client = field(default_factory=Client)
+    return_uplink: int | None = None
+    family: int = 4
+    seed: int = 1
+    senders: tuple[SenderSpec, ...] = (SenderSpec(), SenderSpec(kind="kernel"))
+    reference: int | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.uplinks)
+        if not 1 <= count <= 16:
+            raise LocalError(f"a case has 1 to 16 uplinks, not {count}")
+        named = [sender.uplink for sender in self.senders] + [self.return_uplink, self.reference]
+        for index in named:
+            if index is not None and index >= count:
+                raise LocalError(f"there is no uplink {index}: there are {count}, from 0")
+        if self.family not in _HEADERS:
+            raise LocalError(f"the family is 4 or 6, not {self.family}")
+        if self.direct and self.events:
+            raise LocalError("events need emulated uplinks, not direct ones")
+        self.script()
+
+    def return_index(self) -> int:
+        """The uplink that the client's packets take."""
+        if self.return_uplink is not None:
+            return self.return_uplink
+        return min(range(len(self.uplinks)), key=lambda i: self.uplinks[i].link.delay_ns)
+
+    def return_config(self) -> LinkConfig:
+        """The link from the client to the server."""
+        link = self.uplinks[self.return_index()].link
+        plain = LinkConfig(rate_bps=link.rate_bps, delay_ns=link.delay_ns, jitter_ns=link.jitter_ns)
+        return LinkSpec(link=plain, queue_bdp=2.0).resolve(link.delay_ns)
+
+    def forward_configs(self) -> tuple[LinkConfig, ...]:
+        """The uplinks, their queues sized for the round trip over the return link."""
+        delay = self.return_config().delay_ns
+        return tuple(spec.resolve(delay) for spec in self.uplinks)
+
+    def script(self) -> tuple[Step, ...]:
+        return parse_script(
+            self.events,
+            uplinks=len(self.uplinks),
+            duration_ns=self.duration_ns,
+            return_uplink=self.return_index(),
+        )
+
+    def expected_bps(self, index: int, link: LinkConfig | None = None) -> float:
+        """Roughly what one TCP connection carries on an uplink that is set to `link`.
+
+        The least of the rate less headers, Mathis' bound for random loss, and a buffer per round
+        trip. Good enough to tell the better uplink and to say what 90 % of it is.
+        """
+        link = link or self.forward_configs()[index]
+        mtu = self.client.mtu
+        mss = mtu - _HEADERS[self.family]
+        rtt_s = max(link.delay_ns + self.return_config().delay_ns, 1) / 1e9
+        bounds = [math.inf]
+        if not link.up:
+            return 0.0
+        if link.rate_bps is not None:
+            bounds.append(link.rate_bps * mss / (mtu + FRAME_OVERHEAD))
+        if loss := mean_loss(link):
+            bounds.append(1.22 * mss * 8 / (rtt_s * math.sqrt(loss)))
+        if self.client.buffer:
+            bounds.append(self.client.buffer * 8 / rtt_s)
+        return min(bounds)
+
+    def better_uplink(self) -> int:
+        """The uplink that one TCP connection would be best off on; the faster if equal."""
+        return max(
+            range(len(self.uplinks)),
+            key=lambda i: (self.expected_bps(i), -self.uplinks[i].link.delay_ns),
+        )
+
+
+def mean_loss(link: LinkConfig) -> float:
+    """The share of packets that a link's loss model takes in the long run."""
+    match link.loss:
+        case None:
+            return 0.0
+        case Bernoulli(probability=probability):
+            return probability
+        case GilbertElliott() as model:
+            total = model.to_bad + model.to_good
+            bad = model.to_bad / total if total else 0.0
+            return bad * model.loss_bad + (1 - bad) * model.loss_good
+        case pattern:
+            return pattern.bits.bit_count() / 64

@@ -1,0 +1,140 @@
+"""The lab's cases by name: what a multihomed sender must be able to do, one row each."""
+
+from dataclasses import replace
+
+from omtcp.errors import LocalError
+from omtcp.lab.case import Case, Client, SenderSpec
+from omtcp.link.spec import parse_link
+
+_SECOND = 1_000_000_000
+_SMALL = 64 << 10
+_FILE = 10**9
+_PATIENCE_NS = 240 * _SECOND
+
+_PAIRS = {
+    "even": ("50mbit,10ms", "50mbit,10ms"),
+    "uneven": ("100mbit,10ms", "20mbit,40ms"),
+    "far": ("50mbit,5ms", "50mbit,75ms"),
+    "lossy": ("50mbit,10ms,loss=1%", "50mbit,10ms"),
+}
+_INTEGRITY = {
+    "plain": "nothing in the way",
+    "loss": "1 % loss on both uplinks",
+    "cut": "one uplink cut halfway",
+    "flap": "one uplink down and up every 3 s",
+    "small": "a client with 64 KiB of buffer",
+    "nosack": "a client without SACK",
+    "notimestamps": "a client without timestamps",
+    "ecn": "a client with ECN, links that mark",
+    "many": "100 downloads at once",
+}
+
+
+def _pair(*texts: str, **more: object) -> Case:
+    return replace(Case(uplinks=tuple(parse_link(text) for text in texts)), **more)  # type: ignore[arg-type]
+
+
+def _comparisons() -> list[Case]:
+    """Each pair of uplinks, and its variants: the better uplink second, a small buffer."""
+    cases = []
+    for name, texts in _PAIRS.items():
+        about = " and ".join(texts)
+        base = _pair(*texts, name=name, about=about)
+        second = _pair(*reversed(texts), name=f"{name}-second", about=f"{name}, order reversed")
+        for case in (base,) if name == "even" else (base, second):
+            cases.append(case)
+            cases.append(
+                replace(
+                    case,
+                    name=f"{case.name}-64k",
+                    about=f"{case.about}; client with 64 KiB of buffer",
+                    client=Client(buffer=_SMALL),
+                )
+            )
+    return cases
+
+
+def _events() -> list[Case]:
+    links = ("50mbit,10ms", "50mbit,15ms")
+    about = "50 Mbit/s 10 ms and 50 Mbit/s 15 ms"
+    return [
+        _pair(
+            *links, name="cut", events=("4s:cut:0",), about=f"{about}; the better one cut at 4 s"
+        ),
+        _pair(
+            *links,
+            name="restore",
+            events=("4s:cut:0", "8s:restore:0"),
+            about=f"{about}; the better one cut at 4 s, back at 8 s",
+        ),
+        _pair(
+            *links,
+            name="fall",
+            events=("4s:rate:0:5mbit",),
+            duration_ns=25 * _SECOND,
+            about=f"{about}; the better one falls to a tenth of its rate at 4 s",
+        ),
+        _pair(
+            *links,
+            name="flap",
+            events=("flap:0:3s",),
+            duration_ns=20 * _SECOND,
+            about=f"{about}; the better one down and up every 3 s",
+        ),
+        _pair(
+            *_PAIRS["even"],
+            name="pooled",
+            senders=(SenderSpec(mode="pooled"), SenderSpec(kind="kernel")),
+            about="two equal uplinks used at once",
+        ),
+        _pair(
+            "inf,0ms",
+            "inf,0ms",
+            name="direct",
+            direct=True,
+            duration_ns=8 * _SECOND,
+            about="no delay, no loss, veths with their offloads, no emulator",
+        ),
+    ]
+
+
+def _integrity(name: str, about: str) -> Case:
+    """A gigabyte to the last byte; links fast and near enough to end within minutes."""
+    setting = {"loss": ",loss=1%", "ecn": ",mark=30kB"}.get(name, "")
+    client = {
+        "small": Client(buffer=_SMALL),
+        "nosack": Client(sack=False),
+        "notimestamps": Client(timestamps=False),
+        "ecn": Client(ecn=True),
+    }.get(name, Client())
+    many = name == "many"
+    return _pair(
+        f"200mbit,1ms{setting}",
+        f"150mbit,2ms{setting}",
+        name=f"sum-{name}",
+        about=f"checksum of 1 GB, pooled: {about}",
+        size=_FILE // 100 if many else _FILE,
+        downloads=100 if many else 1,
+        duration_ns=_PATIENCE_NS,
+        events={"cut": ("12s:cut:0",), "flap": ("flap:0:3s",)}.get(name, ()),
+        client=client,
+        senders=(SenderSpec(mode="pooled"),),
+    )
+
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in [
+        *_comparisons(),
+        *_events(),
+        *(_integrity(name, about) for name, about in _INTEGRITY.items()),
+    ]
+}
+
+
+def find_case(name: str) -> Case:
+    """The case of that name; LocalError if there is none."""
+    try:
+        return CASES[name]
+    except KeyError:
+        raise LocalError(f"no such case: {name!r}; `--case list` shows them") from None

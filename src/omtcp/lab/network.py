@@ -1,0 +1,238 @@
+"""The lab's networks: a server with several uplinks, a client, and links or cables between them.
+
+Addresses, the same in every network:
+
+    server   veth0, veth1, ...   10.9.I.1/30   fd09:0:0:I::1/64   gateways .2 and ::2
+    client   eth0 (direct: lo)   10.8.0.2      fd08::2
+    served   nobody's kernel     192.0.2.1     2001:db8::1
+
+The served address belongs to no interface: packets for it are routed to the server by the client,
+and what the server does with them is the sender's business. `own_address` gives it to the server's
+kernel for the reference runs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from omtcp.lab.case import Case, Client
+from omtcp.lab.control import Emulator
+from omtcp.lab.emulator import Plan
+from omtcp.lab.netns import Namespace, next_number
+
+SERVED = {4: "192.0.2.1", 6: "2001:db8::1"}
+CLIENT = {4: "10.8.0.2", 6: "fd08::2"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    """One interface of the server, and the next hop on it per address family."""
+
+    device: str
+    address: dict[int, str]
+    gateway: dict[int, str]
+
+    @classmethod
+    def numbered(cls, index: int) -> "Uplink":
+        return cls(
+            device=f"veth{index}",
+            address={4: f"10.9.{index}.1", 6: f"fd09:0:0:{index}::1"},
+            gateway={4: f"10.9.{index}.2", 6: f"fd09:0:0:{index}::2"},
+        )
+
+
+def _mac(group: int, index: int) -> str:
+    """A locally administered address: group 1 the server, 2 the client, 3 the gateways."""
+    return f"02:00:00:00:{group:02x}:{index:02x}"
+
+
+class Network:
+    """Namespaces with everything in them; a context manager that removes them again."""
+
+    def __init__(self, case: Case, directory: Path) -> None:
+        self.case = case
+        self.directory = directory
+        self.uplinks = [Uplink.numbered(index) for index in range(len(case.uplinks))]
+        self.emulator: Emulator | None = None
+        self._namespaces: list[Namespace] = []
+
+    @property
+    def served(self) -> str:
+        """The address that is served."""
+        return SERVED[self.case.family]
+
+    def url(self, name: str, port: int) -> str:
+        host = f"[{self.served}]" if self.case.family == 6 else self.served
+        return f"http://{host}:{port}/{name}"
+
+    def __enter__(self) -> "Network":
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.emulator is not None:
+            self.emulator.close()
+            self.emulator = None
+        while self._namespaces:
+            self._namespaces.pop().remove()
+
+    def _namespace(self, role: str, number: int) -> Namespace:
+        namespace = Namespace(role, number)
+        self._namespaces.append(namespace)
+        namespace.sysctl(
+            {
+                "net.ipv4.conf.all.rp_filter": 0,  # the way back is not the way out
+                "net.ipv4.conf.default.rp_filter": 0,
+                "net.ipv6.conf.default.accept_dad": 0,
+                "net.ipv6.conf.default.router_solicitations": 0,
+                "net.ipv4.tcp_no_metrics_save": 1,  # runs must not learn from each other
+            }
+        )
+        namespace.ip(["link set lo up"])
+        return namespace
+
+    def _build(self) -> None:
+        number = next_number()
+        self.server = self._namespace("srv", number)
+        self.client = self._namespace("cli", number)
+        if self.case.direct:
+            self._cable()
+        else:
+            self._emulate(number)
+        self.client.sysctl(client_sysctls(self.case.client))
+
+    def _cable(self) -> None:
+        """Each uplink is a veth straight to the client, which is its own gateway."""
+        mtu = self.case.client.mtu
+        home = self.case.return_index()
+        for index, uplink in enumerate(self.uplinks):
+            device, far = uplink.device, f"eth{index}"
+            self.server.ip(
+                [
+                    f"link add {device} type veth peer name {far} netns {self.client.name}",
+                    f"address add {uplink.address[4]}/30 dev {device}",
+                    f"address add {uplink.address[6]}/64 dev {device} nodad",
+                    f"link set {device} up",
+                ]
+            )
+            self.client.ip(
+                [
+                    f"link set {far} mtu {mtu}",
+                    f"address add {uplink.gateway[4]}/30 dev {far}",
+                    f"address add {uplink.gateway[6]}/64 dev {far} nodad",
+                    f"link set {far} up",
+                ]
+            )
+        hop = self.uplinks[home].address
+        self.client.ip(
+            [
+                f"address add {CLIENT[4]}/32 dev lo",
+                f"address add {CLIENT[6]}/128 dev lo nodad",
+                f"route add {SERVED[4]} via {hop[4]} src {CLIENT[4]}",
+                f"route add {SERVED[6]} via {hop[6]} src {CLIENT[6]}",
+            ]
+        )
+        self.default_uplink(home)
+
+    def _emulate(self, number: int) -> None:
+        middle = self._namespace("emu", number)
+        # Nothing of the kernel's own may answer or speak on the emulator's ends.
+        middle.sysctl({"net.ipv6.conf.default.disable_ipv6": 1})
+        for index, uplink in enumerate(self.uplinks):
+            self._uplink(middle, index, uplink)
+        self._client_end(middle)
+        self.default_uplink(self.case.return_index())
+        count = range(len(self.uplinks))
+        plan = Plan(
+            uplinks=tuple(f"up{index}" for index in count),
+            macs=tuple(_bytes(_mac(1, index)) for index in count),
+            client="client",
+            client_mac=_bytes(_mac(2, 0)),
+            forward=self.case.forward_configs(),
+            back=self.case.return_config(),
+            back_on=self.case.return_index(),
+            script=self.case.script(),
+            seed=self.case.seed,
+        )
+        self.emulator = Emulator(middle, plan, self.directory / "emulator.log")
+
+    def _uplink(self, middle: Namespace, index: int, uplink: Uplink) -> None:
+        device, far = uplink.device, f"up{index}"
+        gateway = _mac(3, index)
+        self.server.ip(
+            [
+                f"link add {device} address {_mac(1, index)} type veth"
+                f" peer name {far} netns {middle.name}",
+                f"address add {uplink.address[4]}/30 dev {device}",
+                f"address add {uplink.address[6]}/64 dev {device} nodad",
+                f"link set {device} up",
+                f"neigh replace {uplink.gateway[4]} lladdr {gateway} dev {device} nud permanent",
+                f"neigh replace {uplink.gateway[6]} lladdr {gateway} dev {device} nud permanent",
+            ]
+        )
+        middle.ip([f"link set {far} up"])
+        self.server.offloads_off(device)
+
+    def _client_end(self, middle: Namespace) -> None:
+        gateway = _mac(3, 255)
+        self.client.ip(
+            [
+                f"link add eth0 address {_mac(2, 0)} type veth"
+                f" peer name client netns {middle.name}",
+                f"link set eth0 mtu {self.case.client.mtu}",
+                f"address add {CLIENT[4]}/30 dev eth0",
+                f"address add {CLIENT[6]}/64 dev eth0 nodad",
+                "link set eth0 up",
+                f"neigh replace 10.8.0.1 lladdr {gateway} dev eth0 nud permanent",
+                f"neigh replace fd08::1 lladdr {gateway} dev eth0 nud permanent",
+                "route add default via 10.8.0.1",
+                "route add ::/0 via fd08::1",
+            ]
+        )
+        middle.ip(["link set client up"])
+        self.client.offloads_off("eth0")
+
+    def default_uplink(self, index: int) -> None:
+        """The server's own default route, which a kernel sender follows."""
+        uplink = self.uplinks[index]
+        self.server.ip(
+            [
+                f"route replace default via {uplink.gateway[4]} dev {uplink.device}",
+                f"route replace ::/0 via {uplink.gateway[6]} dev {uplink.device}",
+            ]
+        )
+
+    def own_address(self) -> None:
+        """The served address becomes one of the server's kernel."""
+        length = "128 dev lo nodad" if self.case.family == 6 else "32 dev lo"
+        self.server.ip([f"address add {self.served}/{length}"])
+
+
+def _bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def client_sysctls(client: Client) -> dict[str, str | int]:
+    """What makes the client's kernel the variant that is asked for."""
+    values: dict[str, str | int] = {
+        "net.ipv4.tcp_sack": int(client.sack),
+        "net.ipv4.tcp_timestamps": int(client.timestamps),
+        "net.ipv4.tcp_ecn": 1 if client.ecn else 2,
+    }
+    if client.buffer:
+        # The kernel counts its own overhead in: half of the buffer becomes window.
+        size = 2 * client.buffer
+        values["net.ipv4.tcp_rmem"] = f"4096 {size} {size}"
+    return values
