@@ -1,0 +1,146 @@
+"""What `--path DEV[@GATEWAY]` means on this host: an interface, and the next hop on it."""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from omtcp.errors import SetupError
+from omtcp.net import sysctl
+from omtcp.net.netlink import Address, Link, Netlink
+
+LEAST_MTU = {4: 576, 6: 1280}
+"""RFC 791: what every host must take; RFC 8200 section 5: what every link must carry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathSpec:
+    """A path as the operator named it."""
+
+    device: str
+    gateway: Address | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `DEV` or `DEV@GATEWAY`; SetupError on anything else."""
+        device, at, gateway = text.partition("@")
+        if not device or "/" in device or len(device) > 15 or not device.isprintable():
+            raise SetupError(f"path {text!r}: expected DEV or DEV@GATEWAY")
+        if not at:
+            return cls(device=device)
+        try:
+            return cls(device=device, gateway=ipaddress.ip_address(gateway))
+        except ValueError:
+            raise SetupError(f"path {text!r}: {gateway!r} is not an IP address") from None
+
+    def __str__(self) -> str:
+        return self.device if self.gateway is None else f"{self.device}@{self.gateway}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    """A path as the host has it: `gateway` None means that the link needs no next hop."""
+
+    device: str
+    index: int
+    mtu: int
+    carrier: bool
+    gateway: Address | None
+
+    def __str__(self) -> str:
+        return self.device if self.gateway is None else f"{self.device}@{self.gateway}"
+
+
+def parse_address(text: str) -> Address:
+    """The address to serve from; SetupError unless one host could own it."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise SetupError(f"{text!r} is not an IPv4 or IPv6 address") from None
+    for unfit in ("multicast", "loopback", "unspecified", "link_local"):
+        if getattr(address, f"is_{unfit}"):
+            kind = unfit.replace("_", "-")
+            raise SetupError(f"{address} cannot be served: it is a {kind} address")
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
+        raise SetupError(f"{address} cannot be served: it has a zone")
+    if address == ipaddress.IPv4Address("255.255.255.255"):
+        raise SetupError(f"{address} cannot be served: it is a broadcast address")
+    return address
+
+
+def resolve(netlink: Netlink, specs: Sequence[PathSpec], family: int) -> tuple[Uplink, ...]:
+    """Look every path up on this host; SetupError names the first that cannot be used.
+
+    A link without carrier is accepted as long as another has one: a cable that is unplugged must
+    not keep the service from starting.
+    """
+    if not specs:
+        raise SetupError("no path given")
+    uplinks = tuple(_resolve_one(netlink, spec, family) for spec in specs)
+    seen: set[tuple[str, Address | None]] = set()
+    for uplink in uplinks:
+        if (uplink.device, uplink.gateway) in seen:
+            raise SetupError(f"path {uplink} is given twice")
+        seen.add((uplink.device, uplink.gateway))
+    if not any(uplink.carrier for uplink in uplinks):
+        names = ", ".join(dict.fromkeys(uplink.device for uplink in uplinks))
+        raise SetupError(f"no carrier on {names}")
+    return uplinks
+
+
+def _resolve_one(netlink: Netlink, spec: PathSpec, family: int) -> Uplink:
+    link = netlink.link(spec.device)
+    if link is None:
+        raise SetupError(f"path {spec}: no such device")
+    _check_link(spec, link, family)
+    gateway = spec.gateway
+    if gateway is None:
+        gateway = _find_gateway(netlink, spec, link, family)
+    else:
+        _check_gateway(netlink, spec, link, gateway, family)
+    return Uplink(
+        device=link.name,
+        index=link.index,
+        mtu=min(link.mtu, 65535),
+        carrier=link.carrier,
+        gateway=gateway,
+    )
+
+
+def _check_link(spec: PathSpec, link: Link, family: int) -> None:
+    if link.loopback:
+        raise SetupError(f"path {spec}: {link.name} is the loopback device")
+    if not link.up:
+        raise SetupError(f"path {spec}: device {link.name} is down")
+    if link.mtu < LEAST_MTU[family]:
+        raise SetupError(f"path {spec}: MTU {link.mtu} is too small for IPv{family}")
+    if family == 6 and sysctl.read(sysctl.interface(6, link.name, "disable_ipv6")) != "0":
+        raise SetupError(f"path {spec}: IPv6 is off on device {link.name}")
+
+
+def _find_gateway(netlink: Netlink, spec: PathSpec, link: Link, family: int) -> Address | None:
+    gateway = netlink.default_gateway(link, family)
+    if gateway is None and not link.neighbourless:
+        raise SetupError(
+            f"path {spec}: no IPv{family} default route over {link.name} to take the gateway from;"
+            f" say {link.name}@GATEWAY"
+        )
+    return gateway
+
+
+def _check_gateway(
+    netlink: Netlink, spec: PathSpec, link: Link, gateway: Address, family: int
+) -> None:
+    if gateway.version != family:
+        raise SetupError(
+            f"path {spec}: an IPv{gateway.version} gateway cannot carry an IPv{family} address"
+        )
+    if gateway.is_unspecified or gateway.is_multicast or gateway.is_loopback:
+        raise SetupError(f"path {spec}: {gateway} is not the address of a gateway")
+    owner = netlink.owner(gateway)
+    if owner is not None:
+        raise SetupError(f"path {spec}: {gateway} is this host's own {owner}")
+    if link.neighbourless or gateway.is_link_local:
+        return
+    if not netlink.reaches_directly(gateway, link):
+        raise SetupError(f"path {spec}: gateway {gateway} is not on the link of {link.name}")
