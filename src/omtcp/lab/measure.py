@@ -163,6 +163,8 @@ class Trace:
             self.retransmitted = 0
 
     def _take(self, line: Mapping[str, Any]) -> None:
+        if "name" not in line:
+            return  # the first line tells the format
         name, data, at = line["name"], line["data"], line["time_ns"]
         self.counts[name] = self.counts.get(name, 0) + 1
         second = (at - self._start) / 1e9
