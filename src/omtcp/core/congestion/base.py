@@ -186,12 +186,14 @@ class CongestionController(ABC):
 
         For a connection that was idle (RFC 5681 section 4.1, with the ssthresh of RFC 7661
         section 4.4.1: at least 3/4 of the window left behind), a promoted or a restored path.
+        A subflow that holds goes on holding unless `window` is more than it had: idleness is no
+        reason to grow without a share.
         """
+        self._saved = None
         if self.ssthresh < SSTHRESH_INFINITE:
             self.ssthresh = max(self.ssthresh, self.cwnd * 3 // 4, self.floor)
+        self.holding = self.holding and window <= self.cwnd
         self.cwnd = max(window, self.mss)
-        self.holding = False
-        self._growing = True
         self._timed_out = False
         self._round_end = None
         self._peak = self._last_peak = 0

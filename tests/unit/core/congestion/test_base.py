@@ -205,6 +205,25 @@ class TestRestart:
         cc.restart(2 * MSS, now=0)
         assert (cc.cwnd, cc.ssthresh) == (2 * MSS, SSTHRESH_INFINITE)
 
+    def test_of_a_subflow_that_holds(self, name: str) -> None:
+        idle, restored = (controller(name, cwnd=20 * MSS, ssthresh=20 * MSS) for _ in range(2))
+        for cc in (idle, restored):
+            ack(cc, 20 * MSS, growth=0.0)
+        idle.restart(10 * MSS, now=0)
+        restored.on_rto(now=0, in_flight=20 * MSS)
+        restored.restart(10 * MSS, now=0)
+        for cc in (idle, restored):
+            ack(cc, 5 * MSS, growth=0.0)
+        assert idle.cwnd == 10 * MSS
+        assert restored.cwnd > 10 * MSS
+
+    def test_leaves_nothing_to_undo(self, name: str) -> None:
+        cc = controller(name, cwnd=80 * MSS, ssthresh=20 * MSS)
+        cc.on_loss(now=0, in_flight=80 * MSS)
+        cc.restart(10 * MSS, now=0)
+        assert cc.undo() is False
+        assert cc.cwnd == 10 * MSS
+
     def test_window_is_at_least_a_segment(self, name: str) -> None:
         cc = controller(name)
         cc.restart(0, now=0)
