@@ -1,12 +1,12 @@
 """Two namespaces: a server with two uplinks, and the world behind them, a router and client."""
 
 import ctypes
-import fcntl
 import itertools
 import os
 import select
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -163,7 +163,21 @@ def two_hosts() -> Iterator[Hosts]:
         world.ip("link set l0 up")
         world.ip(_WORLD)
         server.ip(_SERVER)
+        _settle(server)
         yield Hosts(server, world)
+
+
+def _settle(namespace: Namespace, timeout: float = 5.0) -> None:
+    """Wait for what the kernel does in its own time: link-local addresses and their routes."""
+    deadline = time.monotonic() + timeout
+    wanted = [f"fe80::/64 dev {device}" for device in (*UPLINKS, "lan")]
+    while time.monotonic() < deadline:
+        routes = run("ip", "-n", namespace.name, "-6", "route", "show", "table", "all")
+        own = routes.count("local fe80:")
+        if own == len(wanted) and all(route in routes for route in wanted):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the links of {namespace.name} did not come up")
 
 
 def run(*argv: str, text: str | None = None) -> str:
@@ -194,16 +208,6 @@ def read_from(tun: Tun, wanted: bytes, timeout: float = 3.0) -> tuple[bytes, boo
             if wanted in buffer[:length]:
                 return bytes(buffer[:length]), valid
     return None
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a running process holds the journal at `path`."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _setns(fd: int) -> None:

@@ -1,7 +1,6 @@
 """The host's plumbing on the real kernel: packets go the right way out and in."""
 
 import os
-from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from .hosts import (
     read_from,
     receive,
     run,
-    two_hosts,
     udp_socket,
 )
 
@@ -31,12 +29,6 @@ pytestmark = [
 ]
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
-
-
-@pytest.fixture
-def hosts() -> Iterator[Hosts]:
-    with two_hosts() as hosts:
-        yield hosts
 
 
 @pytest.fixture
