@@ -175,6 +175,31 @@ def lab(
         sys.exit(1)
 
 
+@lab.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("lab-results"),
+    show_default=True,
+    help="Directory of the page and the JSON.",
+)
+def demo(output: Path) -> None:
+    """A download of 100 MB by curl that outlives the cut of its better uplink."""
+    from omtcp.lab.demo import DEMO, run_demo, story  # plotting is slow to import
+
+    console = Console()
+    console.print("Two uplinks, 80 Mbit/s and 40 Mbit/s; the faster one is cut halfway.")
+    with orderly_exit(), progress_bar(DEMO, 1, Console(stderr=True)) as watch:
+        result, page = run_demo(output, watch)
+    show(result, console)
+    for line in story(result):
+        console.print(line, highlight=False)
+    console.print(f"page: {page.resolve()}", highlight=False, soft_wrap=True)
+    ours = result.runs[0]
+    if not (ours.ok and ours.complete):
+        sys.exit(1)
+
+
 def _check_writable(*files: Path | None) -> None:
     """A wrong path is better told before the runs than after them."""
     for file in files:

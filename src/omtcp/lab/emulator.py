@@ -37,6 +37,7 @@ _SAMPLE_NS = 50_000_000
 _IDLE_NS = 20_000_000
 _QUANTUM_NS = 100_000
 """The least time between two rounds: waking costs more than a frame, so frames share a round."""
+_LATE_NS = 1_000_000
 _IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
 _CE = 3
 
@@ -144,7 +145,7 @@ class Emulation:
         self._running = True
         self.samples: list[tuple[int, list[tuple[int, int, int]]]] = []
         self.applied: list[tuple[int, str]] = []
-        self.worst_lateness_ns = 0
+        self._rounds = self._late = self._worst_ns = 0
 
     def run(self, control: int) -> None:
         """Carries frames until `control` says stop or is closed."""
@@ -200,7 +201,11 @@ class Emulation:
         due = pipe.next_delivery()
         if due is None or due > now:
             return
-        self.worst_lateness_ns = max(self.worst_lateness_ns, now - due)
+        self._rounds += 1
+        lateness = now - due
+        if lateness > _LATE_NS:
+            self._late += 1
+            self._worst_ns = max(self._worst_ns, lateness)
         while (frame := pipe.poll_delivery(now)) is not None:
             port.send(frame)
 
@@ -212,7 +217,7 @@ class Emulation:
             self._pending = [
                 replace(step, at_ns=step.at_ns + self._started) for step in self._plan.script
             ]
-            self.worst_lateness_ns = 0
+            self._rounds = self._late = self._worst_ns = 0
         else:
             self._running = False
             self._sample(now)
@@ -266,7 +271,8 @@ class Emulation:
             },
             "overruns": sum(port.overruns() for port in ports),
             "refused": sum(port.refused for port in ports),
-            "worst_lateness_ns": self.worst_lateness_ns,
+            "late_share": self._late / max(self._rounds, 1),
+            "worst_lateness_ns": self._worst_ns,
             "cpu_s": times.user + times.system,
         }
 

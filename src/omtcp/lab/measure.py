@@ -23,8 +23,8 @@ _SECOND = 1_000_000_000
 
 
 def goodput_series(bins: Bins, end_ns: int, width_ns: int = 100_000_000) -> Series:
-    """Mbit/s per interval of `width_ns`; each point stands at the middle of its interval."""
-    count = max(-(-end_ns // width_ns), 1)
+    """Mbit/s per whole interval of `width_ns`; each point stands at the middle of its interval."""
+    count = max(end_ns // width_ns, 1)
     sums = [0] * count
     for index, size in bins:
         slot = index * BIN_NS // width_ns

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from omtcp.lab.result import Result, RunResult, Series
 
@@ -99,13 +100,17 @@ def _events(axes: Sequence[Axes], events: Sequence[tuple[float, str]]) -> None:
 
 
 def _finish(axis: Axes, label: str, *, legend: bool = True) -> None:
-    axis.set_title(label, loc="left", fontsize=9, color=_MUTED, pad=14)
+    axis.set_title(label, loc="left", fontsize=9, color=_MUTED, pad=16)
     axis.set_ylim(bottom=0)
     handles, _ = axis.get_legend_handles_labels()
     if legend and len(handles) > 1:
+        figure = axis.get_figure(root=True)
+        assert figure is not None
+        above_events = ScaledTranslation(0, 13 / 72, figure.dpi_scale_trans)
         axis.legend(
             loc="lower right",
             bbox_to_anchor=(1.0, 1.0),
+            bbox_transform=axis.transAxes + above_events,
             ncols=4,
             frameon=False,
             fontsize=8.5,

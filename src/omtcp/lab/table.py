@@ -6,6 +6,7 @@ from rich.table import Table
 from omtcp.lab.result import Recovery, Result, RunResult, Summary
 
 _NONE = "-"
+_DOUBTFUL_SHARE = 0.01
 
 
 def mbit(bps: float) -> str:
@@ -104,6 +105,10 @@ def warnings(result: Result) -> list[str]:
         lines += [f"{who}: {error}" for error in run.errors]
         if run.emulator.get("overruns"):
             lines.append(f"{who}: the emulator lost {run.emulator['overruns']} frames; disregard")
-        if (late := run.emulator.get("worst_lateness_ns", 0)) > 5_000_000:
-            lines.append(f"{who}: a frame was {late / 1e6:.0f} ms late (a busy host)")
+        if (share := run.emulator.get("late_share", 0.0)) > _DOUBTFUL_SHARE:
+            worst = milliseconds(run.emulator["worst_lateness_ns"])
+            lines.append(
+                f"{who}: {share:.1%} of the deliveries were over 1 ms late, the worst {worst} ms:"
+                " this host was too busy"
+            )
     return lines
