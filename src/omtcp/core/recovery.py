@@ -290,18 +290,24 @@ class Recovery:
     def restore(self, now: int, subflow: Subflow, *, restart: bool = True) -> None:
         """`subflow` answered: it carries data again.
 
-        After a real silence its window starts small and slow-starts towards the old ssthresh.
+        After a real silence its window starts small and slow-starts towards the old ssthresh. A
+        silence of less than an RTO was no outage but the loss of whatever was on its way.
         """
         if subflow.state is PathState.ACTIVE:
             return
         known = subflow.state is not PathState.UNTRIED
+        silent_for = now - (subflow.silent_since or now)
         subflow.state = PathState.ACTIVE
         subflow.timeouts = 0
         if not known:
             return
         subflow.recovery_position = subflow.order.edge
         if restart:
-            subflow.controller.restart(initial_window(subflow.mss), now)
+            window = initial_window(subflow.mss)
+            if silent_for < subflow.rtt.rto_ns:
+                subflow.controller.on_loss(now=now, in_flight=0)
+                window = max(window, subflow.controller.cwnd // 2)
+            subflow.controller.restart(window, now)
             self._window_changed(subflow, "restored")
         if self._report:
             self._report(PathRestored(subflow.index))
