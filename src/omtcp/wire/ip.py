@@ -115,7 +115,7 @@ def _parse_ipv6(packet: Buffer, *, quoted: bool) -> Datagram:
 
 def _skip_extensions(kind: int, data: memoryview, *, quoted: bool) -> tuple[int, memoryview]:
     """The protocol after the extension headers that `data` starts with, and what it carries."""
-    for _ in range(_MAX_EXTENSIONS):
+    for _ in range(_MAX_EXTENSIONS + 1):
         if kind == _FRAGMENT_HEADER:
             raise WireError("IPv6 fragment")
         if kind not in _SKIPPED:

@@ -142,7 +142,7 @@ def test_ipv4_options_are_skipped() -> None:
     assert parse_datagram(with_header_checksum(longer + BODY)).payload == BODY
 
 
-@pytest.mark.parametrize("kinds", [(0,), (60,), (43,), (0, 60, 43, 60)])
+@pytest.mark.parametrize("kinds", [(0,), (60,), (43,), (0, 60, 43, 60), (60,) * 8])
 def test_ipv6_extension_headers_are_skipped(kinds: tuple[int, ...]) -> None:
     body = BODY
     following = 6
@@ -183,7 +183,7 @@ def patched(packet: bytes, at: int, value: int) -> bytes:
         (v6(60, extension(6)[:7]), "extension header truncated"),
         (v6(60, extension(6, 16)[:15]), "extension header truncated"),
         (v6(43, extension(6, 8, 1) + BODY), "routing header"),
-        (v6(60, extension(60) * 8 + BODY), "too many"),
+        (v6(60, extension(60) * 8 + extension(6) + BODY), "too many"),
     ],
 )
 def test_refused(packet: bytes, complaint: str) -> None:
