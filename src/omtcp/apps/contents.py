@@ -23,11 +23,38 @@ class FileChangedError(Exception):
     """The file no longer has the size that was about to be promised."""
 
 
+class MappedFile(mmap.mmap):
+    """A file mapped for reading, with a descriptor to ask the kernel about its pages."""
+
+    descriptor = -1
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+    def fetch(self, start: int, end: int) -> None:
+        """Have the kernel read what is not in the page cache, without waiting for it.
+
+        Advice costs more than 100 µs for a window even if there is nothing to read, so the first
+        and the last byte are looked for before it is given.
+        """
+        try:
+            present = all(
+                os.preadv(self.descriptor, [bytearray(1)], offset, os.RWF_NOWAIT)
+                for offset in (start, end - 1)
+            )
+        except OSError:  # EAGAIN: it would have to be read; others: the file system cannot tell
+            present = False
+        if not present:
+            with contextlib.suppress(OSError):  # a hint; the write itself will tell
+                os.posix_fadvise(self.descriptor, start, end - start, os.POSIX_FADV_WILLNEED)
+
+
 @dataclass(frozen=True, slots=True)
 class FileSlice:
     """Bytes `start` to before `end` of a mapped file; keeps the mapping open."""
 
-    mapping: mmap.mmap
+    file: MappedFile
     start: int
     end: int
 
@@ -35,30 +62,27 @@ class FileSlice:
         return self.end - self.start
 
     def windows(self, size: int = WINDOW) -> Iterator[memoryview]:
-        """The slice in pieces of at most `size` bytes, each asked of the disk ahead of its use."""
-        view = memoryview(self.mapping)
-        self._read_ahead(self.start, size)
+        """The slice in pieces of at most `size` bytes, each fetched ahead of its use."""
+        view = memoryview(self.file)
+        self._fetch(self.start, size)
         for start in range(self.start, self.end, size):
-            self._read_ahead(start + size, size)
+            self._fetch(start + size, size)
             yield view[start : min(start + size, self.end)]
 
-    def _read_ahead(self, start: int, size: int) -> None:
-        """Tell the kernel to fetch a piece, so that the event loop seldom waits for the disk."""
-        aligned = start - start % mmap.PAGESIZE
-        size = min(start + size, self.end) - aligned
-        if size > 0:
-            with contextlib.suppress(OSError):  # a hint; the write itself will tell
-                self.mapping.madvise(mmap.MADV_WILLNEED, aligned, size)
+    def _fetch(self, start: int, size: int) -> None:
+        end = min(start + size, self.end)
+        if start < end:
+            self.file.fetch(start, end)
 
 
-Content = bytes | mmap.mmap
+Content = bytes | MappedFile
 
 
 class Contents:
     """Contents of files; the mapping of a file is shared by all who send it at the same time."""
 
     def __init__(self) -> None:
-        self._mappings: weakref.WeakValueDictionary[tuple[int, ...], mmap.mmap] = (
+        self._mappings: weakref.WeakValueDictionary[tuple[int, ...], MappedFile] = (
             weakref.WeakValueDictionary()
         )
 
@@ -75,14 +99,15 @@ class Contents:
                 raise FileChangedError
             return data
         key = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-        mapping = self._mappings.get(key)
-        if mapping is None:
+        file = self._mappings.get(key)
+        if file is None:
             try:
-                mapping = mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ)
+                file = MappedFile(descriptor, status.st_size, access=mmap.ACCESS_READ)
             except ValueError:  # longer than the file is by now
                 raise FileChangedError from None
-            self._mappings[key] = mapping
-        return mapping
+            file.descriptor = os.dup(descriptor)
+            self._mappings[key] = file
+        return file
 
     def __len__(self) -> int:
         """How many mappings are open."""

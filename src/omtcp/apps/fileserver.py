@@ -22,7 +22,7 @@ from omtcp.apps.http.conditional import (
     file_validators,
     range_applies,
 )
-from omtcp.apps.http.messages import HttpError, Request, Response
+from omtcp.apps.http.messages import HttpError, Lengthy, Request, Response
 from omtcp.apps.http.patience import Timeouts
 from omtcp.apps.http.protocol import HttpProtocol
 from omtcp.apps.http.ranges import Span, UnsatisfiableRangeError, select_ranges
@@ -70,7 +70,7 @@ class FileServer:
             self.respond, downloads=self.downloads, timeouts=timeouts, clock=self._clock
         )
 
-    def respond(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response | Lengthy:
         """Answer a request.
 
         Raises:
@@ -92,7 +92,9 @@ class FileServer:
             return _redirect_to_directory(segments, query)
         return self._directory(request, real, segments)
 
-    def _directory(self, request: Request, real: bytes, segments: Sequence[bytes]) -> Response:
+    def _directory(
+        self, request: Request, real: bytes, segments: Sequence[bytes]
+    ) -> Response | Lengthy:
         try:
             index = self._tree.resolve([*segments, INDEX])
             if not self._tree.is_directory(index):
@@ -100,6 +102,10 @@ class FileServer:
         except HttpError as error:
             if error.status is not HTTPStatus.NOT_FOUND:
                 raise
+        return Lengthy(lambda: self._listing(real, segments))
+
+    def _listing(self, real: bytes, segments: Sequence[bytes]) -> Response:
+        """Called in a thread."""
         entries = self._tree.entries(real, MAX_LISTED)
         page = render_listing(segments, entries[:MAX_LISTED], truncated=len(entries) > MAX_LISTED)
         return Response(
@@ -122,7 +128,7 @@ class FileServer:
                 return Response(
                     status=HTTPStatus.NOT_MODIFIED, headers=(("ETag", validators.etag),)
                 )
-            headers = _file_headers(validators)
+            headers = _file_headers(validators, self._clock())
             media = media_type(file.name)
             if request.method == "HEAD":
                 return Response(
@@ -212,13 +218,15 @@ def split_target(target: bytes) -> tuple[list[bytes], bytes]:
     return segments, question + query
 
 
-def _file_headers(validators: Validators) -> tuple[tuple[str, str], ...]:
-    return (
+def _file_headers(validators: Validators, now: float) -> tuple[tuple[str, str], ...]:
+    headers = [
         ("Accept-Ranges", "bytes"),
         ("ETag", validators.etag),
-        ("Last-Modified", validators.last_modified),
         ("X-Content-Type-Options", "nosniff"),
-    )
+    ]
+    if validators.modified <= now:  # a date in the future must not be told (section 8.8.2.1)
+        headers.append(("Last-Modified", validators.last_modified))
+    return tuple(headers)
 
 
 def _redirect_to_directory(segments: Sequence[bytes], query: bytes) -> Response:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from omtcp.apps.contents import SMALL, Content, Contents, FileChangedError, FileSlice, cut
+from omtcp.apps.contents import (
+    SMALL,
+    Content,
+    Contents,
+    FileChangedError,
+    FileSlice,
+    MappedFile,
+    cut,
+)
 
 LARGE = SMALL + 3 * mmap.PAGESIZE + 17
 
@@ -35,16 +43,18 @@ def test_large_files_are_mapped_once_and_unmapped_with_the_last_user(tmp_path: P
     contents = Contents()
     first, second = load(contents, path), load(contents, path)
     assert first is second
-    assert isinstance(first, mmap.mmap)
+    assert isinstance(first, MappedFile)
     window = next(FileSlice(first, 5, 10).windows())
     del first, second
     gc.collect()
     assert len(contents) == 1, "a window that waits to be acknowledged keeps the mapping"
     assert window == path.read_bytes()[5:10]
+    descriptors = len(os.listdir("/proc/self/fd"))
     window.release()
     del window
     gc.collect()
     assert len(contents) == 0
+    assert len(os.listdir("/proc/self/fd")) == descriptors - 2
 
 
 def test_a_file_that_changed_is_mapped_anew(tmp_path: Path) -> None:
@@ -96,3 +106,39 @@ def test_truncation_later_harms_nobody_who_does_not_look(tmp_path: Path) -> None
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def fetched(content: Content, monkeypatch: pytest.MonkeyPatch, size: int) -> list[tuple[int, int]]:
+    """What the kernel is advised to read while the content is gone through in windows."""
+    advised: list[tuple[int, int]] = []
+
+    def note(descriptor: int, start: int, length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_WILLNEED
+        advised.append((start, start + length))
+
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    part = cut(content, 5, LARGE)
+    assert isinstance(part, FileSlice)
+    for number, window in enumerate(part.windows(size), 1):
+        assert window
+        assert len(advised) in (0, min(number + 1, -(-(LARGE - 5) // size))), "one window ahead"
+    return advised
+
+
+def test_pages_at_hand_are_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a" * LARGE)
+    monkeypatch.setattr(os, "preadv", lambda *arguments: 1)  # not every file system can tell
+    assert fetched(load(Contents(), path), monkeypatch, 50_000) == []
+
+
+def test_pages_on_the_disk_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"a" * LARGE)
+
+    def absent(*arguments: object) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "preadv", absent)
+    advised = fetched(load(Contents(), path), monkeypatch, 50_000)
+    assert advised == [(start, min(start + 50_000, LARGE)) for start in range(5, LARGE, 50_000)]

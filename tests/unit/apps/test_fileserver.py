@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import omtcp.apps.fileserver
 from omtcp.apps.contents import SMALL
 from omtcp.apps.fileserver import FileServer, split_target
-from omtcp.apps.http.messages import HttpError, Request, Response
+from omtcp.apps.http.messages import HttpError, Lengthy, Request, Response
 
 MODIFIED = 1_700_000_000
 LARGE = SMALL + 1000
@@ -45,7 +45,8 @@ def ask(tmp_path: Path) -> Ask:
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         request = Request(method=method, target=target.encode("latin-1"), headers=fields)
         try:
-            return server.respond(request)
+            response = server.respond(request)
+            return response.make() if isinstance(response, Lengthy) else response
         except HttpError as error:
             return error.response()
 
@@ -137,6 +138,12 @@ def test_fields_of_a_file(ask: Ask) -> None:
     assert header(response, "Last-Modified") == "Tue, 14 Nov 2023 22:13:20 GMT"
     assert header(response, "Accept-Ranges") == "bytes"
     assert response.download == "/file.txt"
+
+
+def test_a_file_from_the_future_has_no_date(ask: Ask, tmp_path: Path) -> None:
+    os.utime(tmp_path / "file.txt", (MODIFIED + 101, MODIFIED + 101))
+    assert header(ask("/file.txt"), "Last-Modified") is None
+    assert header(ask("/file.txt"), "ETag") is not None
 
 
 @pytest.mark.parametrize("name", ["file.txt", "empty", "large"])

@@ -36,8 +36,18 @@ class Response:
         return sum(map(len, self.body)) if self.size is None else self.size
 
 
-Application = Callable[[Request], Response]
-"""Answers a request at once; raises HttpError to refuse it."""
+@dataclass(frozen=True, slots=True)
+class Lengthy:
+    """A response that takes so long to make that other connections would notice.
+
+    `make` is called in a thread; it returns the response or raises HttpError.
+    """
+
+    make: Callable[[], Response]
+
+
+Application = Callable[[Request], Response | Lengthy]
+"""Answers a request; raises HttpError to refuse it."""
 
 
 class HttpError(PeerError):

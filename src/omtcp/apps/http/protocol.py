@@ -17,7 +17,7 @@ import h11
 from omtcp.apps.contents import WINDOW, FileSlice
 from omtcp.apps.downloads import Download, Downloads
 from omtcp.apps.http.dates import format_date
-from omtcp.apps.http.messages import Application, HttpError, Request, Response
+from omtcp.apps.http.messages import Application, HttpError, Lengthy, Request, Response
 from omtcp.apps.http.patience import Deadline, Timeouts
 
 logger = logging.getLogger("omtcp.http")
@@ -72,6 +72,7 @@ class HttpProtocol(asyncio.Protocol):
         self._phase = _Phase.HEAD
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._peer = "?"
+        self._working = False
         self._windows: Iterator[bytes | memoryview] | None = None
         self._download: Download | None = None
         self._written = 0
@@ -154,8 +155,9 @@ class HttpProtocol(asyncio.Protocol):
                 return
 
     def _may_go_on(self) -> bool:
-        ended = self._phase in (_Phase.LINGERING, _Phase.CLOSING)
-        return not ended and not self._transport.is_closing()
+        if self._working or self._phase in (_Phase.LINGERING, _Phase.CLOSING):
+            return False
+        return not self._transport.is_closing()
 
     def _handle_next_event(self) -> bool:
         """Take one event from the parser; False if nothing can be done before more arrives."""
@@ -177,26 +179,49 @@ class HttpProtocol(asyncio.Protocol):
         body_size = _body_size(request)
         if body_size == 0:
             self._http.next_event()  # the end of the request: nothing of it is left to read
-        response = self._ask(request)
         close = body_size > MAX_REQUEST_BODY or self._http.they_are_waiting_for_100_continue
+        self._respond(request, lambda: self._ask(request), close=close)
+
+    def _ask(self, request: Request) -> Response | Lengthy:
+        if len(request.target) > MAX_TARGET:
+            raise HttpError(HTTPStatus.REQUEST_URI_TOO_LONG)
+        if request.headers.get("expect", "100-continue").lower() != "100-continue":
+            raise HttpError(HTTPStatus.EXPECTATION_FAILED)
+        return self._application(request)
+
+    def _respond(
+        self, request: Request, make: Callable[[], Response | Lengthy], *, close: bool
+    ) -> None:
+        """Begin the response that is made, whatever happens while it is."""
+        try:
+            response = make()
+        except HttpError as error:
+            response = error.response()
+        except Exception:
+            logger.exception("%s: the answer to %r failed", self._peer, request.target)
+            response = HttpError(HTTPStatus.INTERNAL_SERVER_ERROR).response()
+        if isinstance(response, Lengthy):
+            self._respond_later(request, response, close=close)
+            return
         self._begin(response, head=request.method == "HEAD", close=close)
-        target = event.target.decode("ascii", "backslashreplace")
+        target = request.target.decode("ascii", "backslashreplace")
         summary = f"{request.method} {target}: {response.status.value}, {response.length} bytes"
         logger.info("%s: %s", self._peer, summary)
 
-    def _ask(self, request: Request) -> Response:
-        """The application's response, whatever happens."""
-        try:
-            if len(request.target) > MAX_TARGET:
-                raise HttpError(HTTPStatus.REQUEST_URI_TOO_LONG)
-            if request.headers.get("expect", "100-continue").lower() != "100-continue":
-                raise HttpError(HTTPStatus.EXPECTATION_FAILED)
-            return self._application(request)
-        except HttpError as error:
-            return error.response()
-        except Exception:
-            logger.exception("%s: the answer to %r failed", self._peer, request.target)
-            return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR).response()
+    def _respond_later(self, request: Request, lengthy: Lengthy, *, close: bool) -> None:
+        """Make the response in a thread, and go on when it is there."""
+
+        def made(future: asyncio.Future[Response]) -> None:
+            self._working = False
+            if self._may_go_on():
+                self._respond(request, future.result, close=close)
+                self._advance()
+            elif not future.cancelled():
+                future.exception()  # nobody is left who wants to know
+
+        self._working = True
+        self._enter(_Phase.SENDING)
+        self._loop.run_in_executor(None, lengthy.make).add_done_callback(made)
 
     def _refuse(self, error: h11.RemoteProtocolError) -> None:
         """Answer what is not HTTP, if an answer can still be understood."""

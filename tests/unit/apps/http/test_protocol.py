@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from omtcp.apps.contents import SMALL, WINDOW, Contents, FileSlice
 from omtcp.apps.downloads import Downloads
-from omtcp.apps.http.messages import HttpError, Request, Response
+from omtcp.apps.http.messages import HttpError, Lengthy, Request, Response
 from omtcp.apps.http.protocol import (
     MAX_HEAD,
     MAX_REQUEST_BODY,
@@ -110,17 +111,27 @@ class Server:
         self.requests: list[Request] = []
         self.body: tuple[bytes | FileSlice, ...] = (b"body",)
         self.failure: Exception | None = None
+        self.gate: threading.Event | None = None
         self.downloads = Downloads()
         self.protocol = HttpProtocol(self._respond, downloads=self.downloads, clock=lambda: 0)
         self.wire = Wire(("192.0.2.1", 4711))
         self.wire.protocol = self.protocol
         self.protocol.connection_made(self.wire)
 
-    def _respond(self, request: Request) -> Response:
+    def _respond(self, request: Request) -> Response | Lengthy:
         self.requests.append(request)
+        if self.gate is not None:
+            return Lengthy(self._make_slowly)
         if self.failure is not None:
             raise self.failure
         return Response(status=HTTPStatus.OK, body=self.body, download="/file")
+
+    def _make_slowly(self) -> Response:
+        assert self.gate is not None
+        self.gate.wait(20)
+        if self.failure is not None:
+            raise self.failure
+        return Response(status=HTTPStatus.OK, body=self.body)
 
     def receive(self, *data: bytes) -> "Server":
         for each in data:
@@ -286,6 +297,57 @@ async def test_lingering_ends(server: Server) -> None:
     assert server.wire.closed
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until a thread has done its part."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@played
+async def test_a_lengthy_response_holds_up_its_own_connection_only(server: Server) -> None:
+    other = Server(server.loop)
+    server.gate = threading.Event()
+    server.receive(GET % 1, GET % 2)
+    other.receive(GET % 1)
+    assert other.wire.statuses == [200]
+    await server.wait(1000)  # our own slowness is not the peer's
+    assert server.wire.writes == []
+    assert len(server.requests) == 1
+    server.gate.set()
+    await until(lambda: len(server.wire.writes) == 2)
+    assert server.wire.statuses == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"), [(HttpError(HTTPStatus.NOT_FOUND), 404), (ZeroDivisionError(), 500)]
+)
+def test_a_lengthy_response_that_fails(failure: Exception, status: int) -> None:
+    async def scene(server: Server) -> None:
+        server.gate, server.failure = threading.Event(), failure
+        server.gate.set()
+        server.receive(GET % 1)
+        await until(lambda: bool(server.wire.writes))
+        assert server.wire.statuses == [status]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("failure", [None, ZeroDivisionError()])
+def test_a_peer_that_did_not_wait_for_it(failure: Exception | None) -> None:
+    async def scene(server: Server) -> None:
+        server.gate, server.failure = threading.Event(), failure
+        server.receive(GET % 1)
+        server.protocol.eof_received()
+        assert not server.wire.closed, "it may still want the answer"
+        server.protocol.connection_lost(None)
+        server.gate.set()
+        await until(lambda: not server.protocol._working)
+        assert server.wire.writes == []
+
+    play(scene)
+
+
 @played
 async def test_a_small_body_is_dropped(server: Server) -> None:
     server.receive(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234", b"56789")
@@ -327,7 +389,7 @@ def test_mapped_bodies_go_out_untouched(tmp_path: Path) -> None:
         assert [len(window) for window in windows] == [WINDOW] * 3 + [5]
         for window in windows:
             assert isinstance(window, memoryview)
-            assert window.obj is body.mapping
+            assert window.obj is body.file
         assert last == b"after"
 
     play(scene)
