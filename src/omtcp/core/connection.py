@@ -181,6 +181,8 @@ class Connection:
         )
         if self._handshake_attempts == 1:
             sender.best.rtt.on_sample(now, now - self._handshake_sent_at)
+        else:
+            sender.best.rtt.on_handshake_timeout()
         for data in self._written:
             sender.write(data)
         self._written.clear()
@@ -543,7 +545,8 @@ class Connection:
 
     def _transmit(self, path: int, segment: Segment, segment_size: int = 1) -> Transmit:
         if segment.flags & ACK:
-            self._receiver.on_ack_sent(carried_sack=segment.length == 0)
+            pure = segment.length == 0 and not segment.flags & FIN
+            self._receiver.on_ack_sent(carried_sack=pure)
             self._timers.stop(Timer.DELAYED_ACK)
         return Transmit(self, path, segment, segment_size)
 

@@ -341,6 +341,7 @@ class Recovery:
     def _on_rto(self, now: int, subflow: Subflow) -> None:
         """RFC 6298 section 5.4 to 5.6, for this subflow alone (P5, P11)."""
         in_flight = subflow.in_flight
+        same_event = subflow.in_recovery
         subflow.lost_in_event = 0
         for start, end, _ in self._take(subflow, None, Kind.TIMEOUT):
             if self._report:
@@ -352,7 +353,7 @@ class Recovery:
         subflow.in_flight = subflow.inflated = subflow.duplicates = 0
         subflow.timeouts += 1
         subflow.rtt.backoff()
-        subflow.controller.on_rto(now=now, in_flight=in_flight)
+        subflow.controller.on_rto(now=now, in_flight=in_flight, same_event=same_event)
         self._window_changed(subflow, "timeout")
 
     def _forget_sacked(self, subflow: Subflow) -> None:

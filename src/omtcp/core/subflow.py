@@ -195,8 +195,12 @@ class Subflow:
         acked, self._acked = self._acked, 0
         if newest is None:
             return
+        rtt_ns = None
         if not newest.again:  # Karn, per transmission
-            self.rtt.on_sample(now, now - newest.sent_at)
+            rtt_ns = now - newest.sent_at
+            self.rtt.on_sample(now, rtt_ns)
+        else:
+            self.rtt.reset_backoff()
         self.timer_base = now
         self.timeouts = 0
         if not self.in_recovery:
@@ -207,6 +211,7 @@ class Subflow:
                 srtt_ns=self.rtt.srtt_ns,
                 growth=self.growth,
                 window_limited=self.limited,
+                rtt_ns=rtt_ns,
             )
 
     def drop(self, size: int) -> None:
