@@ -57,15 +57,27 @@ def parse_address(text: str) -> Address:
         address = ipaddress.ip_address(text)
     except ValueError:
         raise SetupError(f"{text!r} is not an IPv4 or IPv6 address") from None
-    for unfit in ("multicast", "loopback", "unspecified", "link_local"):
-        if getattr(address, f"is_{unfit}"):
-            kind = unfit.replace("_", "-")
-            raise SetupError(f"{address} cannot be served: it is a {kind} address")
-    if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
-        raise SetupError(f"{address} cannot be served: it has a zone")
-    if address == ipaddress.IPv4Address("255.255.255.255"):
-        raise SetupError(f"{address} cannot be served: it is a broadcast address")
+    reason = _unfit(address)
+    if reason is not None:
+        raise SetupError(f"{address} cannot be served: {reason}")
     return address
+
+
+def _unfit(address: Address) -> str | None:
+    kinds = {
+        "a multicast": address.is_multicast,
+        "a loopback": address.is_loopback,
+        "an unspecified": address.is_unspecified,
+        "a link-local": address.is_link_local,
+        "a broadcast": address == ipaddress.IPv4Address("255.255.255.255"),
+        "an IPv4-mapped": getattr(address, "ipv4_mapped", None) is not None,
+    }
+    for kind, it_is in kinds.items():
+        if it_is:
+            return f"it is {kind} address"
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
+        return "it has a zone"
+    return None
 
 
 def resolve(netlink: Netlink, specs: Sequence[PathSpec], family: int) -> tuple[Uplink, ...]:
