@@ -43,7 +43,9 @@ def tcp_info(connection: socket.socket) -> dict[str, Any]:
     }
 
 
-class _Server(ThreadingHTTPServer):
+class KernelServer(ThreadingHTTPServer):
+    """Serves the files of one directory; `live` are the connections, by handler."""
+
     daemon_threads = True
     request_queue_size = 512
 
@@ -58,6 +60,7 @@ class _Server(ThreadingHTTPServer):
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self._cc.encode())
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -67,7 +70,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: KernelServer
 
     def setup(self) -> None:
         super().setup()
@@ -104,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _samples(server: _Server, uplink: int) -> Iterator[str]:
+def _samples(server: KernelServer, uplink: int) -> Iterator[str]:
     now = monotonic_ns()
     for number, connection in list(server.live.items()):
         with contextlib.suppress(OSError):
@@ -114,7 +117,7 @@ def _samples(server: _Server, uplink: int) -> Iterator[str]:
             )
 
 
-def _watch(server: _Server, uplink: int, events: Path) -> None:
+def _watch(server: KernelServer, uplink: int, events: Path) -> None:
     with events.open("w") as file:
         while True:
             for line in _samples(server, uplink):
@@ -126,7 +129,7 @@ def _watch(server: _Server, uplink: int, events: Path) -> None:
 def main() -> None:
     die_with_parent()
     root, address, port, cc, uplink, events = sys.argv[1:]
-    server = _Server(Path(root), address, int(port), cc)
+    server = KernelServer(Path(root), address, int(port), cc)
     watcher = threading.Thread(target=_watch, args=(server, int(uplink), Path(events)), daemon=True)
     watcher.start()
     say("ready")

@@ -1,0 +1,147 @@
+"""Medians, ratios, tables and the page."""
+
+import io
+import json
+import re
+from typing import Any
+
+from rich.console import Console
+
+from omtcp.lab.case import Case
+from omtcp.lab.report import render
+from omtcp.lab.result import PathSeries, Recovery, Result, RunResult
+from omtcp.lab.runner import describe
+from omtcp.lab.table import event_lines, summary_table, warnings
+from omtcp.link import parse_link
+
+MS = 1_000_000
+
+
+def one(sender: str, mbps: float, **more: Any) -> RunResult:
+    values: dict[str, Any] = {
+        "sender": sender,
+        "run": 0,
+        "goodput_bps": mbps * 1e6,
+        "received": 1000,
+        "elapsed_ns": 10_000 * MS,
+        "first_byte_ns": 40 * MS,
+        "longest_silence_ns": 50 * MS,
+        "checksum_ok": True,
+        "complete": True,
+        "errors": [],
+        "goodput": [(0.05, 10.0), (0.15, mbps)],
+    }
+    return RunResult(**(values | more))
+
+
+def result(*runs: RunResult, events: tuple[str, ...] = ()) -> Result:
+    links = (parse_link("50mbit,10ms"), parse_link("50mbit,15ms,loss=1%"))
+    case = Case(uplinks=links, events=events)
+    return Result(
+        case="trial",
+        about="two <uplinks>",
+        description=describe(case),
+        environment={"kernel": "6", "python": "3", "processors": "2"},
+        reference="kernel cubic",
+        events=[(step.at_ns / 1e9, step.label) for step in case.script()],
+        runs=list(runs),
+    )
+
+
+def test_medians_and_the_ratio_to_the_reference() -> None:
+    runs = [one("omtcp", mbps) for mbps in (30, 90, 45)]
+    runs += [one("kernel cubic", mbps) for mbps in (50, 10, 60)]
+    ours, kernel = result(*runs).summaries()
+    assert ours.goodput_bps == 45e6
+    assert ours.ratio == 0.9
+    assert kernel.ratio is None
+    assert ours.runs == 3
+    assert result(*runs).typical("omtcp").goodput_bps == 45e6
+
+
+def test_one_bad_run_fails_the_sender() -> None:
+    wrong = result(one("omtcp", 1), one("omtcp", 1, checksum_ok=False))
+    assert not wrong.summaries()[0].ok
+    assert not wrong.ok
+    assert not result().ok
+    assert result(one("omtcp", 1)).ok
+
+
+def fell(back: int | None) -> list[Recovery]:
+    return [Recovery(label="cut 0", at_ns=MS, target_bps=1.0, back_ns=back)]
+
+
+def test_the_way_back_is_a_median_and_never_is_never() -> None:
+    backs = [one("omtcp", 1, recoveries=fell(back)) for back in (5, 700, None)]
+    assert result(*backs).summaries()[0].back_ns == 700
+    lost = [one("omtcp", 1, recoveries=fell(back)) for back in (5, None, None)]
+    assert result(*lost).summaries()[0].back_ns is None
+
+
+def test_the_table_fits_a_terminal() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(summary_table(result(one("omtcp primary cubic", 45.6), one("kernel cubic", 47))))
+    text = console.export_text()
+    assert "45.6" in text
+    assert "0.970" in text
+    assert "…" not in text
+
+
+def test_doubts_are_told() -> None:
+    busy = {"late_share": 0.05, "worst_lateness_ns": 30 * MS, "overruns": 3}
+    lines = warnings(result(one("omtcp", 1, emulator=busy, errors=["it broke"])))
+    assert len(lines) == 3
+    assert any("it broke" in line for line in lines)
+    assert warnings(result(one("omtcp", 1))) == []
+
+
+def test_events_are_told_in_words() -> None:
+    recovery = Recovery(
+        label="restore 0", at_ns=8000 * MS, target_bps=1.0, back_ns=120 * MS, reuse_ns=300 * MS,
+        ping_ns=90 * MS, silence_ns=20 * MS,
+    )  # fmt: skip
+    (line,) = event_lines(one("omtcp", 1, recoveries=[recovery]))
+    assert "8.00 s  restore 0" in line
+    for number in ("20 ms", "120 ms", "90 ms", "300 ms"):
+        assert number in line
+
+
+def full_result() -> Result:
+    paths = {
+        0: PathSeries(cwnd=[(0.1, 1e5), (5, 2e5)], srtt_ms=[(0.1, 20), (5, 30)]),
+        1: PathSeries(cwnd=[(0.1, 1e5)], srtt_ms=[(0.1, 25)]),
+    }
+    ours = one(
+        "omtcp primary cubic",
+        46,
+        paths=paths,
+        primary=[(0.1, 0), (4.1, 1)],
+        uplinks={"0": [(0.1, 40.0)], "1": [(0.1, 3.0)], "return": [(0.1, 1.0)]},
+        recoveries=fell(90 * MS),
+    )
+    return result(ours, one("kernel cubic", 47, paths=paths), events=("4s:cut:0",))
+
+
+def test_the_page_is_whole_and_loads_nothing() -> None:
+    page = render([full_result()])
+    assert page.count("<svg") == 2
+    assert "two &lt;uplinks&gt;" in page
+    assert "cut 0" in page
+    assert "Bernoulli" in page
+    assert not re.search(r"<(script|link|img|iframe)\b|@import|url\((?!#)", page)
+    assert "var(--path-0)" in page
+    assert not re.search(r"#0[1-9a-c]0[1-9a-c]0[1-9a-c]", page)
+
+
+def test_the_page_of_several_cases_names_each() -> None:
+    page = render([full_result(), full_result()], title="Both", lead="side by side")
+    assert page.count("<h2>trial</h2>") == 2
+    assert "<h1>Both</h1>" in page
+
+
+def test_a_result_is_json() -> None:
+    text = json.dumps(full_result().to_json())
+    back = json.loads(text)
+    assert back["summary"][0]["ratio"] == 46 / 47
+    assert back["runs"][0]["paths"]["1"]["srtt_ms"] == [[0.1, 25]]
+    assert back["description"]["links"][1]["rate_bps"] == 50_000_000
