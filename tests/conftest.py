@@ -5,6 +5,11 @@ import shutil
 import subprocess
 
 import pytest
+from hypothesis import settings
+
+# A deadline would assert on the wall clock, which nothing here does.
+settings.register_profile("omtcp", deadline=None, print_blob=True)
+settings.load_profile("omtcp")
 
 
 def _missing() -> str:

@@ -145,7 +145,8 @@ class Transport(asyncio.Transport):
         """Go on, with what has arrived meanwhile first."""
         if not self._reading:
             self._reading = True
-            self._deliver()
+            # Not at once: no protocol expects data while it is still in its own call.
+            asyncio.get_running_loop().call_soon(self._deliver)
 
     def is_reading(self) -> bool:
         """Whether data is delivered as it arrives."""

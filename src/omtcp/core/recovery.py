@@ -244,7 +244,9 @@ class Recovery:
         """Take `subflow` out of use; all that it still owes goes to the others at once."""
         silence = now - subflow.heard_at
         subflow.state = PathState.SUSPECT
-        self._take(subflow, None, kind)
+        for start, end, _ in self._take(subflow, None, kind):
+            if self._report:
+                self._report(LossDetected(subflow.index, start, end, "silence"))
         subflow.order.advance(subflow.position)
         subflow.recovery_position = subflow.position
         if subflow.silent_since is None:
