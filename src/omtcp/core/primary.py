@@ -192,6 +192,18 @@ class PrimaryChooser:
                     found, rtt, reason = subflow, self._rtt(subflow), "rtt"
         return found, reason
 
+    def on_first_answer(self, now: int, subflow: Subflow, window_size: int) -> None:
+        """A path answered for the first time: if it is clearly nearer, begin with it.
+
+        Nothing is known yet but round trips, and nothing much is under way.
+        """
+        nearer = self._rtt(subflow) < NEARER * self._rtt(self.primary)
+        young = self._records[id(self.primary)].potential == 0
+        if self._config.mode is Mode.PRIMARY and nearer and young:
+            self._move(now, subflow, "rtt", self.merits(window_size))
+            self._moved_at = 0
+            self.grow(now, window_size)
+
     def replace(self, now: int, window_size: int, reason: str) -> None:
         """The primary became unusable: choose another at once."""
         if self.primary.usable:

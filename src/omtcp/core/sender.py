@@ -132,7 +132,10 @@ class Sender:
             start, end = blocks.pop(0)
             answered = self.pings.answer(now, start, end)
             if answered is not None:
+                first = answered.state is PathState.UNTRIED
                 self.recovery.restore(now, answered)
+                if first:
+                    self.chooser.on_first_answer(now, answered, max(self.window_size, 1))
         board = self.board
         if not self.sack:
             self._on_plain_ack(now, ack)
