@@ -7,7 +7,8 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omtcp.errors import SetupError
@@ -15,6 +16,7 @@ from omtcp.errors import SetupError
 PREFIX = "omtcp-lab"
 TOOLS = {"ip": "iproute2", "ethtool": "ethtool", "sysctl": "procps"}
 _NAME = re.compile(rf"{PREFIX}-(\d+)-\d+-[a-z]+")
+_DIRECTORY = re.compile(rf"{PREFIX}-(\d+)-\w+")
 _NETNS_DIR = Path("/run/netns")
 _counter = itertools.count()
 
@@ -91,14 +93,26 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def remove_leftovers() -> list[str]:
-    """Removes the namespaces of runs whose process is gone; their names."""
-    if not _NETNS_DIR.is_dir():
-        return []
-    removed = []
-    for entry in sorted(_NETNS_DIR.iterdir()):
-        match = _NAME.fullmatch(entry.name)
+def temporary_directory() -> "tempfile.TemporaryDirectory[str]":
+    """A directory that carries our pid, so that a later run can tell that it is left over."""
+    return tempfile.TemporaryDirectory(prefix=f"{PREFIX}-{os.getpid()}-")
+
+
+def _dead(directory: Path, pattern: "re.Pattern[str]") -> Iterator[Path]:
+    """Entries that are named as ours are, by a process that is gone."""
+    for entry in sorted(directory.iterdir()) if directory.is_dir() else ():
+        match = pattern.fullmatch(entry.name)
         if match and not _alive(int(match[1])):
-            _remove(entry.name)
-            removed.append(entry.name)
+            yield entry
+
+
+def remove_leftovers() -> list[str]:
+    """Removes what runs that were killed left: namespaces, then files; the names of all."""
+    removed = []
+    for entry in _dead(_NETNS_DIR, _NAME):
+        _remove(entry.name)
+        removed.append(entry.name)
+    for entry in _dead(Path(tempfile.gettempdir()), _DIRECTORY):
+        shutil.rmtree(entry, ignore_errors=True)
+        removed.append(entry.name)
     return removed

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from omtcp.errors import LocalError, SetupError
 from omtcp.lab.case import Case, SenderSpec
 from omtcp.lab.content import Content
 from omtcp.lab.measure import Trace, evaluate, read_events
-from omtcp.lab.netns import remove_leftovers, require_host
+from omtcp.lab.netns import remove_leftovers, require_host, temporary_directory
 from omtcp.lab.network import Network
 from omtcp.lab.processes import Process, python_module
 from omtcp.lab.result import Result, RunResult
@@ -55,7 +54,7 @@ def run(
     require_host()
     remove_leftovers()
     result = _blank(case)
-    with tempfile.TemporaryDirectory(prefix="omtcp-lab-") as temporary:
+    with temporary_directory() as temporary:
         root = Path(temporary) / "files"
         root.mkdir()
         content = Content(root, _content_size(case))
