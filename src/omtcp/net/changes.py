@@ -82,6 +82,21 @@ def undo(netlink: Netlink, change: Change) -> None:
             netlink.delete_route(change)
 
 
+def restore(netlink: Netlink, change: Change) -> None:
+    """Make a change again where the host has lost it: with an interface, or to somebody's broom."""
+    match change:
+        case Setting():
+            if sysctl.read(change.key) == change.old:
+                sysctl.write(change.key, change.new)
+        case RouterMode():
+            sysctl.write(ROUTER_MODE_KEY, "1")
+        case Rule():
+            netlink.add_rule(change, again=True)
+        case Route():
+            if change.device is None or netlink.is_up(change.device):
+                netlink.replace_route(change)
+
+
 def same_effect(change: Change, other: Change) -> bool:
     """Whether both ask the same of the host, so that it is made once and kept for the last."""
     match change, other:

@@ -138,6 +138,11 @@ class Netlink:
             neighbourless=bool(flags & (_IFF_POINTOPOINT | _IFF_NOARP)),
         )
 
+    def is_up(self, name: str) -> bool:
+        """Whether there is an interface called `name`, set up and with carrier or not."""
+        link = self.link(name)
+        return link is not None and link.up
+
     def set_link_up(self, name: str, *, queue_length: int) -> None:
         """Set the interface up, with room for `queue_length` packets in its queue."""
         with _refusals(f"set device {name} up"):
@@ -189,10 +194,14 @@ class Netlink:
             routes = self._route.get_routes(family=_FAMILY[family], table=table)
             return next(iter(routes), None) is None
 
-    def add_rule(self, rule: Rule) -> None:
-        """Make `rule`; SetupError if there is one like it."""
+    def add_rule(self, rule: Rule, *, again: bool = False) -> None:
+        """Make `rule`; SetupError if there is one like it, unless it is made `again`."""
         with _refusals(f"add a policy rule for {rule.incoming or rule.destination}"):
-            self._route.rule("add", **_rule_arguments(rule))
+            try:
+                self._route.rule("add", **_rule_arguments(rule))
+            except NetlinkError as error:
+                if error.code != errno.EEXIST or not again:
+                    raise
 
     def delete_rule(self, rule: Rule) -> None:
         """Remove `rule`, if it is there."""

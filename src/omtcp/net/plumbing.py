@@ -11,10 +11,10 @@ from typing import Self
 
 from omtcp.errors import SetupError
 from omtcp.net import sysctl
-from omtcp.net.changes import Change, RouterMode, Setting, is_kept, make, undo
+from omtcp.net.changes import Change, RouterMode, Setting, is_kept, make, restore, undo
 from omtcp.net.firewall import forwarding_obstacles
 from omtcp.net.journal import DEFAULT_DIRECTORY, Journal, JournalDirectory, Survey
-from omtcp.net.netlink import Address, Netlink, Route, Rule, outside_event_loop
+from omtcp.net.netlink import Address, Netlink, Rule, outside_event_loop
 from omtcp.net.pathspec import PathSpec, Uplink, parse_address, resolve
 from omtcp.net.plan import (
     PathDevice,
@@ -77,9 +77,12 @@ class Plumbing:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def repair(self) -> None:
-        """Put back the routes that the kernel drops when an uplink goes down or changes."""
-        outside_event_loop(self._repair)
+    def repair(self) -> tuple[bool, ...]:
+        """Put back what was lost, above all the routes of an uplink that was down.
+
+        Says for each path whether its uplink is there, set up, and has carrier.
+        """
+        return outside_event_loop(self._repair)
 
     def _open(self) -> None:
         directory = JournalDirectory(self._directory)
@@ -109,15 +112,13 @@ class Plumbing:
         finally:
             self._close_tuns()
 
-    def _repair(self) -> None:
-        if self._journal is None:
-            return
+    def _repair(self) -> tuple[bool, ...]:
         with Netlink() as netlink:
-            for change in self._journal.record.changes:
-                if isinstance(change, Route) and change.device is not None:
-                    link = netlink.link(change.device)
-                    if link is not None and link.up:
-                        netlink.replace_route(change)
+            if self._journal is not None:
+                for change in self._journal.record.changes:
+                    restore(netlink, change)
+            links = [netlink.link(uplink.device) for uplink in self.uplinks]
+        return tuple(link is not None and link.up and link.carrier for link in links)
 
     def _undo(self, directory: JournalDirectory, netlink: Netlink) -> None:
         if self._journal is None:

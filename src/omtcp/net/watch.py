@@ -1,0 +1,132 @@
+"""Watching the uplinks: told by the kernel at once when one goes down, comes back or changes.
+
+The kernel forgets routes over an interface that is set down or loses its addresses, and does not
+put them back. This notices, has the plumbing repaired, and tells which paths went or came. The
+messages are rtnetlink's (linux/rtnetlink.h); only the fixed parts and the name are looked at.
+"""
+
+import socket
+import sys
+from collections.abc import Iterator
+from struct import Struct
+from typing import Self
+
+from omtcp.net.plumbing import Plumbing
+
+_MESSAGE = Struct("=IHHII")
+_LINK = Struct("=BxHiII")
+_ADDRESS = Struct("=BBBBI")
+_ATTRIBUTE = Struct("=HH")
+
+_NEW_LINK, _DELETE_LINK = 16, 17
+_NEW_ADDRESS, _DELETE_ADDRESS = 20, 21
+_DELETE_RULE = 33
+_IFLA_IFNAME = 3
+_IFF_UP = 0x1
+_IFF_LOWER_UP = 0x10000
+_GROUPS = 0x1 | 0x10 | 0x100 | 0x80 | 0x40000  # links, addresses 4 and 6, rules 4 and 6
+
+_RECEIVE_SIZE = 1 << 16
+
+
+class UplinkWatch:
+    """Wait for `fileno()` to become readable, then call `handle_readable`."""
+
+    def __init__(self, plumbing: Plumbing) -> None:
+        """Watch the uplinks of `plumbing`, which is open."""
+        self._plumbing = plumbing
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0
+        )
+        self._socket.bind((0, _GROUPS))
+        self._up = {uplink.device: uplink.carrier for uplink in plumbing.uplinks}
+        self._told = [uplink.carrier for uplink in plumbing.uplinks]
+        self._indices = {uplink.index for uplink in plumbing.uplinks}
+
+    def fileno(self) -> int:
+        """The descriptor to wait on."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Stop watching; a second call does nothing."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def handle_readable(self) -> list[tuple[int, bool]]:
+        """Read what there is, repair what is to be, tell the paths that changed: (path, is up).
+
+        SetupError if a repair fails; the changes are told all the same, by the next call.
+        """
+        damaged = False
+        for kind, body in self._messages():
+            damaged |= self._handle_message(kind, body)
+        if damaged:
+            states = self._plumbing.repair()
+            for uplink, up in zip(self._plumbing.uplinks, states, strict=True):
+                self._up[uplink.device] = up
+        changes = []
+        for path, uplink in enumerate(self._plumbing.uplinks):
+            if self._told[path] != self._up[uplink.device]:
+                self._told[path] = self._up[uplink.device]
+                changes.append((path, self._told[path]))
+        return changes
+
+    def _handle_message(self, kind: int, body: memoryview) -> bool:
+        """Whether something of ours may have been damaged."""
+        if kind in (_NEW_LINK, _DELETE_LINK):
+            return self._handle_link(kind, body)
+        if kind in (_NEW_ADDRESS, _DELETE_ADDRESS):
+            return _ADDRESS.unpack_from(body)[4] in self._indices
+        return kind in (_DELETE_RULE, _LOST)
+
+    def _handle_link(self, kind: int, body: memoryview) -> bool:
+        _, _, index, flags, _ = _LINK.unpack_from(body)
+        name = _interface_name(body[_LINK.size :])
+        if name not in self._up:
+            return False
+        self._indices.add(index)  # a tunnel that was set up again has a new one
+        up = kind == _NEW_LINK and bool(flags & _IFF_UP) and bool(flags & _IFF_LOWER_UP)
+        changed = up != self._up[name]
+        self._up[name] = up
+        return changed and up
+
+    def _messages(self) -> Iterator[tuple[int, memoryview]]:
+        """Type and body of each message; _LOST where the kernel had no room to keep some."""
+        while True:
+            try:
+                data = memoryview(self._socket.recv(_RECEIVE_SIZE))
+            except BlockingIOError:
+                return
+            except OSError:
+                yield _LOST, memoryview(b"")
+                continue
+            while len(data) >= _MESSAGE.size:
+                length, kind, *_ = _MESSAGE.unpack_from(data)
+                if length < _MESSAGE.size:
+                    break
+                yield kind, data[_MESSAGE.size : length]
+                data = data[_aligned(length) :]
+
+
+_LOST = -1
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
+
+
+def _interface_name(attributes: memoryview) -> str:
+    while len(attributes) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(attributes)
+        if length < _ATTRIBUTE.size:
+            break
+        if kind == _IFLA_IFNAME:
+            value = bytes(attributes[_ATTRIBUTE.size : length])
+            return value.rstrip(b"\0").decode(sys.getfilesystemencoding(), "surrogateescape")
+        attributes = attributes[_aligned(length) :]
+    return ""

@@ -1,0 +1,138 @@
+"""Uplinks that go and come while the address is served."""
+
+import os
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from omtcp.net.plumbing import Plumbing
+from omtcp.net.watch import UplinkWatch
+
+from .hosts import PATHS, SERVED, Hosts, read_from, receive, run
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root"),
+]
+
+
+class Served:
+    """The address being served, and its uplinks watched, inside the server's namespace."""
+
+    def __init__(self, hosts: Hosts, family: int, plumbing: Plumbing, watch: UplinkWatch) -> None:
+        self.hosts = hosts
+        self.family = family
+        self.plumbing = plumbing
+        self.watch = watch
+
+    def until(self, *wanted: tuple[int, bool], timeout: float = 5.0) -> None:
+        """Handle what the kernel tells until it told all of `wanted`, in order, and no more."""
+        told: list[tuple[int, bool]] = []
+        deadline = time.monotonic() + timeout
+        while told != list(wanted) and time.monotonic() < deadline:
+            if select.select([self.watch], [], [], 0.1)[0]:
+                told += self.watch.handle_readable()
+        assert told == list(wanted)
+
+    def until_quiet(self) -> None:
+        """Handle what the kernel tells, which must be no news of any path."""
+        while select.select([self.watch], [], [], 0.1)[0]:
+            assert self.watch.handle_readable() == []
+
+    def routes(self) -> str:
+        """What decides about our packets."""
+        shown = run("ip", f"-{self.family}", "rule")
+        for table in ("41000", "41001"):
+            shown += run("ip", f"-{self.family}", "route", "show", "table", table)
+        return shown
+
+    def works(self, path: int) -> bool:
+        """Whether packets go out and in by that path, and nowhere else."""
+        payload = os.urandom(8)
+        self.hosts.udp_from_world(f"r{path}", SERVED[self.family], payload)
+        got = read_from(self.plumbing.tuns[path], payload)
+        if got is None:
+            return False
+        packet = bytearray(got[0])
+        start, length = (12, 4) if self.family == 4 else (8, 16)
+        middle, end = start + length, start + 2 * length
+        packet[start:middle], packet[middle:end] = packet[middle:end], packet[start:middle]
+        with self.hosts.watch(f"r{path}") as wire:
+            self.plumbing.tuns[path].write_packet(packet)
+            return receive(wire, payload) is not None
+
+
+@pytest.fixture(params=[4, 6])
+def served(hosts: Hosts, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
+    family: int = request.param
+    with (
+        hosts.server.inside(),
+        Plumbing(SERVED[family], PATHS[family], directory=tmp_path) as plumbing,
+        UplinkWatch(plumbing) as watch,
+    ):
+        yield Served(hosts, family, plumbing, watch)
+
+
+def test_a_cable_that_is_unplugged(served: Served) -> None:
+    served.hosts.world.ip("link set r1 down")
+    served.until((1, False))
+    served.hosts.world.ip("link set r1 up")
+    served.until((1, True))
+    served.until_quiet()
+
+
+def test_an_uplink_that_is_set_down(served: Served) -> None:
+    before = served.routes()
+    served.hosts.server.ip("link set up0 down")
+    served.until((0, False))
+    assert served.routes() != before
+    served.hosts.server.ip("link set up0 up")
+    served.until((0, True))
+    assert served.routes() == before
+    if served.family == 6:  # the kernel forgets these too, and they are not ours
+        served.hosts.server.ip("addr add fd01::2/64 dev up0 nodad")
+    assert served.works(0)
+    assert served.works(1)
+
+
+def test_addresses_that_change(served: Served) -> None:
+    """As when a lease runs out and another is granted."""
+    before = served.routes()
+    served.hosts.server.ip("addr flush dev up1 scope global")
+    served.until_quiet()
+    assert served.routes() == before
+    served.hosts.server.ip("addr add 10.2.0.2/24 dev up1\naddr add fd02::2/64 dev up1 nodad")
+    served.until_quiet()
+    assert served.works(1)
+
+
+def test_rules_that_somebody_swept_away(served: Served) -> None:
+    before = served.routes()
+    run("ip", f"-{served.family}", "rule", "del", "iif", "omtcp1")
+    run("ip", f"-{served.family}", "rule", "del", "iif", "up0", "priority", "32765")
+    served.until_quiet()
+    assert sorted(served.routes().splitlines()) == sorted(before.splitlines())
+
+
+def test_an_interface_that_is_made_again(served: Served) -> None:
+    """A tunnel or a modem comes back under its name, as another interface."""
+    served.hosts.server.ip("link del up1")
+    served.until((1, False))
+    served.hosts.server.ip(
+        f"link add up1 type veth peer name r1 netns {served.hosts.world.name}\n"
+        "addr add 10.2.0.2/24 dev up1\naddr add fd02::2/64 dev up1 nodad\nlink set up1 up"
+    )
+    served.hosts.world.ip(
+        "addr add 10.2.0.1/24 dev r1\naddr add fd02::1/64 dev r1 nodad\nlink set r1 up"
+    )
+    served.until((1, True))
+    served.until_quiet()
+    assert served.works(1)
+
+
+def test_other_interfaces_are_no_news(served: Served) -> None:
+    served.hosts.server.ip("link set lan down\nlink set lan up\naddr add 192.168.78.1/24 dev lan")
+    served.until_quiet()
