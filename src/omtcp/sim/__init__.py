@@ -1,5 +1,6 @@
 """Virtual time: the same core as in the driver, over link models, deterministic from a seed."""
 
-from omtcp.sim.pair import Arrival, Client, Pair
+from omtcp.sim.client import Arrival, Client
+from omtcp.sim.pair import BACK, Pair, Tap
 
-__all__ = ["Arrival", "Client", "Pair"]
+__all__ = ["BACK", "Arrival", "Client", "Pair", "Tap"]

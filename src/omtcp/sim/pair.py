@@ -1,15 +1,16 @@
-"""A multihomed server, a client, and the links between them, in virtual time.
+"""A multihomed server, clients at one address, and the links between them, in virtual time.
 
-Both ends are the real core. The client has one address and one way back, as the paper assumes;
+Both ends are the real core. The clients have one address and one way back, as the paper assumes;
 the server has one link per path. Nothing here sleeps or looks at a clock: `step` jumps to the next
-arrival or deadline.
+arrival, deadline or action.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
+from itertools import count
 from random import Random
-from typing import NamedTuple
 
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection
@@ -18,7 +19,9 @@ from omtcp.core.events import Closed, Drained, EndOfStream, Readable
 from omtcp.errors import LocalError
 from omtcp.link import LinkConfig
 from omtcp.link.pipe import Pipe
+from omtcp.sim.client import CHUNK, Buffer, Client, Writer
 from omtcp.sim.packets import cut, wire_size
+from omtcp.sim.traffic import ConstantRate
 from omtcp.trace.events import Sink
 from omtcp.wire.tcp import Segment
 
@@ -26,75 +29,23 @@ SERVER = bytes([198, 51, 100, 1])
 CLIENT = bytes([203, 0, 113, 9])
 PORT = 80
 MTU = 1500
-CHUNK = 1 << 20
+START = 1_000_000_000
+"""The core's time when a simulation starts; zero would hide mistakes."""
+BACK = -1
+"""Stands for the way back where a path is named."""
 
 Filter = Callable[[int, Segment], bool]
 """(now, segment) -> whether the network drops it."""
-
-
-class Arrival(NamedTuple):
-    """In-order bytes that the client had read at a time."""
-
-    now: int
-    total: int
-
-
-class Client:
-    """The receiving application: reads at once, or not at all while `paused`."""
-
-    def __init__(self) -> None:
-        self.connection: Connection | None = None
-        self.data = bytearray()
-        self.keep = True
-        """Whether to keep the bytes, not only count them."""
-        self.arrivals: list[Arrival] = []
-        self.total = 0
-        self.paused = False
-        self.ended = False
-        self.closed: Closed | None = None
-
-    def pump(self, now: int) -> None:
-        """Handle events and read what there is."""
-        connection = self.connection
-        if connection is None:
-            return
-        while (event := connection.poll_event()) is not None:
-            if isinstance(event, EndOfStream):
-                self.ended = True
-                connection.close()
-            elif isinstance(event, Closed):
-                self.closed = event
-        while not self.paused and (data := connection.read(CHUNK)):
-            self.total += len(data)
-            if self.keep:
-                self.data += data
-            self.arrivals.append(Arrival(now, self.total))
-
-    def longest_silence(self, since: int = 0) -> int:
-        """The longest time between two reads after `since`, in ns."""
-        times = [arrival.now for arrival in self.arrivals if arrival.now >= since]
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0)
-
-    def received_by(self, now: int) -> int:
-        """Bytes read up to `now`."""
-        total = 0
-        for arrival in self.arrivals:
-            if arrival.now > now:
-                break
-            total = arrival.total
-        return total
-
-
-class _Side:
-    """An endpoint with the pipes it sends into."""
-
-    def __init__(self, endpoint: Endpoint, pipes: Sequence[Pipe[Segment]]) -> None:
-        self.endpoint = endpoint
-        self.pipes = list(pipes)
+Tap = Callable[[int, int, Segment], None]
+"""(now, path or BACK, packet) for each packet that is put on a link, before the link's verdict."""
 
 
 class Pair:
-    """Server and client; see the module."""
+    """A server and its clients; see the module.
+
+    Attributes worth knowing: `client`, `accepted` and `clients`, `connections` (the first, and
+    all, in the order they came); `drops` and `drops_back` (filters per direction); `taps`.
+    """
 
     def __init__(
         self,
@@ -108,7 +59,7 @@ class Pair:
     ) -> None:
         """`links` lead to the client, one per path; `back` is its way to the server."""
         self.seed = seed
-        self.now = 1_000_000_000
+        self.now = START
         random = Random(seed)
         self._random = random
         if back is None:
@@ -131,43 +82,136 @@ class Pair:
             random=random.random,
         )
         self.server.listen(PORT)
-        self.client = Client()
-        self.accepted: Connection | None = None
-        self._unwritten = memoryview(b"")
-        self._close_after = False
+        self.clients: list[Client] = [Client()]
+        self.connections: list[Connection] = []
+        self._client_of: dict[Connection, Client] = {}
+        self._writers: dict[Connection, Writer] = {}
+        self._first_writer = Writer()
         self.drops: list[Filter] = []
-        """Any of them may drop a segment on its way to the client."""
+        """Any of them may drop a packet on its way to the client."""
+        self.drops_back: list[Filter] = []
+        """Any of them may drop a packet on its way to the server."""
+        self.taps: list[Tap] = []
         self.sent_segments = 0
-        self._schedule: list[tuple[int, Callable[[], None]]] = []
+        self._schedule: list[tuple[int, int, Callable[[int], None]]] = []
+        self._ids = count()
 
     # What tests ask for
 
+    @property
+    def client(self) -> Client:
+        """The first client."""
+        return self.clients[0]
+
+    @property
+    def accepted(self) -> Connection | None:
+        """The server's end of the first connection."""
+        return self.connections[0] if self.connections else None
+
     def at(self, now: int, action: Callable[[], None]) -> None:
         """Run `action` at time `now`, counted from the start of the simulation."""
-        self._schedule.append((1_000_000_000 + now, action))
-        self._schedule.sort(key=lambda entry: entry[0])
+        self._at(START + now, lambda _: action())
+
+    def _at(self, now: int, action: Callable[[int], None]) -> None:
+        heapq.heappush(self._schedule, (now, next(self._ids), action))
+
+    def every(self, interval: int, action: Callable[[], bool], *, first: int = 0) -> None:
+        """Run `action` every `interval` ns from `first` on, for as long as it says True."""
+
+        def run(now: int) -> None:
+            if action():
+                self._at(now + interval, run)
+
+        self._at(START + first, run)
 
     @property
     def elapsed(self) -> int:
         """Virtual time since the start."""
-        return self.now - 1_000_000_000
+        return self.now - START
 
     def connect(self) -> Connection:
-        """Have the client connect; returns its connection."""
-        connection = self.client.connection = self.remote.connect(self.now, SERVER, PORT)
+        """Have a client connect, the first or one more; returns its connection."""
+        if self.client.connection is not None:
+            self.clients.append(Client())
+        client = self.clients[-1]
+        connection = client.connection = self.remote.connect(self.now, SERVER, PORT)
+        self._client_of[connection] = client
         self._drain()
         return connection
 
     def serve(self, data: bytes | memoryview, *, close: bool = True) -> None:
-        """Write `data` from the server, as its buffer drains, then close."""
-        self._unwritten = memoryview(data)
-        self._close_after = close
-        self._feed()
+        """Write `data` to the first connection as its buffer drains, then close.
+
+        It may be called before there is a connection.
+        """
+        accepted = self.accepted
+        writer = self._writers[accepted] if accepted else self._first_writer
+        self._put(writer, data, close)
+        if accepted is not None:
+            self._feed(accepted)
+        self._drain()
+
+    def write(self, connection: Connection, data: Buffer, *, close: bool = False) -> None:
+        """Write `data` to a connection of the server as its buffer drains.
+
+        To be called from `on_request`, `on_accept` or an action of `at`; else call `wake` after.
+        """
+        self._put(self._writers[connection], data, close)
+        self._feed(connection)
+
+    def send(self, data: Buffer, *, close: bool = False, client: Client | None = None) -> None:
+        """Have a client write `data`, by default the first."""
+        client = client or self.client
+        assert client.connection is not None
+        self._put(client.writer, data, close)
+        self.remote.touch(client.connection)
+        self._drain()
+
+    @staticmethod
+    def _put(writer: Writer, data: Buffer, close: bool) -> None:
+        writer.write(data)
+        if close:
+            writer.close()
+
+    def pause(self, client: Client | None = None) -> None:
+        """Have a client stop reading."""
+        (client or self.client).paused = True
+
+    def resume(self, client: Client | None = None) -> None:
+        """Have a client read again, first what has arrived."""
+        client = client or self.client
+        client.paused = False
+        assert client.connection is not None
+        self.remote.touch(client.connection)
+
+    def read(self, limit: int, client: Client | None = None) -> int:
+        """Have a paused client read up to `limit` bytes; how many there were."""
+        client = client or self.client
+        assert client.connection is not None
+        taken = client.read(self.now, limit)
+        self.remote.touch(client.connection)
+        return taken
+
+    def wake(self) -> None:
+        """Send what came of verbs that a test called on a connection itself."""
+        for endpoint in (self.server, self.remote):
+            for connection in endpoint.connections.values():
+                endpoint.touch(connection)
         self._drain()
 
     def configure(self, path: int, config: LinkConfig, *, lose_in_flight: bool = True) -> None:
-        """Change a forward link now."""
-        self.forward[path].configure(self.now, config, lose_in_flight=lose_in_flight)
+        """Change a forward link, or with BACK the way back, now."""
+        pipe = self.back if path == BACK else self.forward[path]
+        pipe.configure(self.now, config, lose_in_flight=lose_in_flight)
+
+    def cross_traffic(
+        self, path: int, rate_bps: int, *, start: int = 0, end: int, packet_size: int = 1500
+    ) -> ConstantRate:
+        """Load a link with somebody else's packets from `start` to `end`, counted as for `at`."""
+        pipe = self.back if path == BACK else self.forward[path]
+        source = ConstantRate(pipe, rate_bps, START + end, self._at, packet_size)
+        self._at(START + start, source)
+        return source
 
     def run(
         self,
@@ -195,18 +239,18 @@ class Pair:
             if limit is not None:
                 self.now = max(self.now, limit)
             return False
-        self.now = max(self.now, now)
-        while self._schedule and self._schedule[0][0] <= self.now:
-            self._schedule.pop(0)[1]()
+        self.now = now = max(self.now, now)
+        while self._schedule and self._schedule[0][0] <= now:
+            heapq.heappop(self._schedule)[2](now)
         for pipe in self.forward:
-            while (segment := pipe.poll_delivery(self.now)) is not None:
-                self.remote.handle_segment(self.now, SERVER, segment)
-        while (segment := self.back.poll_delivery(self.now)) is not None:
-            self.server.handle_segment(self.now, CLIENT, segment)
+            while (segment := pipe.poll_delivery(now)) is not None:
+                self.remote.handle_segment(now, SERVER, segment)
+        while (segment := self.back.poll_delivery(now)) is not None:
+            self.server.handle_segment(now, CLIENT, segment)
         for endpoint in (self.server, self.remote):
             at = endpoint.poll_timeout()
-            if at is not None and at <= self.now:
-                endpoint.handle_timeout(self.now)
+            if at is not None and at <= now:
+                endpoint.handle_timeout(now)
         self._drain()
         return True
 
@@ -217,30 +261,28 @@ class Pair:
             times.append(self._schedule[0][0])
         return min((at for at in times if at is not None), default=None)
 
+    # The server's application; tests replace these two
+
+    def on_accept(self, connection: Connection) -> None:
+        """A handshake is complete at the server."""
+
+    def on_request(self, connection: Connection, data: bytes) -> None:
+        """What a client sent."""
+
     # Moving things
 
-    def _feed(self) -> None:
-        connection = self.accepted
-        if connection is None or not (self._unwritten or self._close_after):
-            return
-        high = connection.config.send_buffer
-        while self._unwritten and connection.unsent < high:
-            connection.write(self._unwritten[:CHUNK])
-            self._unwritten = self._unwritten[CHUNK:]
-        if self._unwritten:
-            connection.notify_below(high // 2)
-        elif self._close_after:
-            self._close_after = False
-            connection.close()
-        self.server.touch(connection)
+    def _feed(self, connection: Connection) -> None:
+        writer = self._writers[connection]
+        if writer:
+            writer.feed(connection)
+            self.server.touch(connection)
 
     def _drain(self) -> None:
         busy = True
         while busy:
             busy = False
             while (accepted := self.server.poll_accept()) is not None:
-                self.accepted = accepted
-                self._feed()
+                self._welcome(accepted)
             for connection in self.server.poll_ready():
                 busy = True
                 self._pump_server(connection)
@@ -250,32 +292,49 @@ class Pair:
                 self.server.settle(self.now, connection)
             for connection in self.remote.poll_ready():
                 busy = True
-                self.client.pump(self.now)
+                client = self._client_of.get(connection)
+                if client is not None:
+                    client.pump(self.now)
                 while (transmit := connection.poll_transmit(self.now)) is not None:
-                    for piece in cut(transmit.segment, transmit.segment_size):
-                        self.back.send(self.now, piece, wire_size(piece))
+                    self._backward(transmit.segment, transmit.segment_size)
                 self.remote.settle(self.now, connection)
             while (reply := self.server.poll_reply()) is not None:
                 self._forward(0, reply.segment, 1)
             while (reply := self.remote.poll_reply()) is not None:
-                self.back.send(self.now, reply.segment, wire_size(reply.segment))
+                self._backward(reply.segment, 1)
+
+    def _welcome(self, connection: Connection) -> None:
+        self._writers[connection] = Writer() if self.connections else self._first_writer
+        self.connections.append(connection)
+        self.on_accept(connection)
+        self._feed(connection)
 
     def _pump_server(self, connection: Connection) -> None:
         while (event := connection.poll_event()) is not None:
             if isinstance(event, Drained):
-                self._feed()
+                self._feed(connection)
             elif isinstance(event, Readable):
                 self.on_request(connection, connection.read(CHUNK))
-            elif isinstance(event, EndOfStream) and not self._unwritten:
-                connection.close()
-
-    def on_request(self, connection: Connection, data: bytes) -> None:
-        """What the client sent; tests replace it."""
+            elif isinstance(event, EndOfStream):
+                self._writers[connection].close()
+                self._feed(connection)
+            elif isinstance(event, Closed):
+                self._writers[connection] = Writer()
 
     def _forward(self, path: int, segment: Segment, segment_size: int) -> None:
         pipe = self.forward[path]
         for piece in cut(segment, segment_size):
             self.sent_segments += 1
+            for tap in self.taps:
+                tap(self.now, path, piece)
             if any(drop(self.now, piece) for drop in self.drops):
                 continue
             pipe.send(self.now, piece, wire_size(piece), ect=piece.ecn != 0)
+
+    def _backward(self, segment: Segment, segment_size: int) -> None:
+        for piece in cut(segment, segment_size):
+            for tap in self.taps:
+                tap(self.now, BACK, piece)
+            if any(drop(self.now, piece) for drop in self.drops_back):
+                continue
+            self.back.send(self.now, piece, wire_size(piece))
