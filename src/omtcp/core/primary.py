@@ -8,9 +8,10 @@ by what the receive window allows at the path's unloaded RTT:
 
     merit_i = min(potential_i, receive window / min RTT_i)
 
-It moves only for a merit a fifth better, or for an equal one at a clearly lower RTT, twice in a
-row, and it hesitates longer after each move that had to be taken back. What a standby path could
-deliver may improve unseen: from time to time it is allowed to grow for a while, an *audition*.
+It moves for a merit a fifth better, or for an equal one at a clearly lower RTT, twice in a row; for
+less it wants to see the difference longer. After a move that had to be taken back it hesitates
+longer. What a standby path could deliver may be unknown, or improve unseen: from time to time it is
+allowed to grow for a while, an *audition*, soon after the start and then ever more rarely.
 """
 
 from __future__ import annotations
@@ -34,15 +35,25 @@ from omtcp.core.subflow import Subflow
 from omtcp.trace.events import Event, PathChosen
 
 BETTER = 1.2
-"""By how much a merit must exceed the primary's."""
-EQUAL = 0.9
+"""By how much a merit must exceed the primary's, for a move after two evaluations."""
+SLIGHTLY_BETTER = 1.06
+"""The same, for a move after many evaluations."""
+TRIED = 3
+"""Evaluations at work after which a path's delivery speaks for itself."""
+PATIENCE = 2
+LONG_PATIENCE = 8
+DECISIVE = 2.0
+"""A merit that ends all hesitation."""
+EQUAL = 0.95
 """From what part of the primary's merit on a lower RTT decides."""
 NEARER = 0.8
 """A clearly lower RTT, as a part of the primary's."""
 DWELL_NS = SECOND
 DWELL_MAX_NS = 30 * SECOND
-AUDITION_EVERY_NS = 10 * SECOND
-AUDITION_NS = 2 * SECOND
+AUDITION_FIRST_NS = SECOND
+AUDITION_RAREST_NS = 60 * SECOND
+AUDITION_NS = SECOND
+AUDITION_ROUND_TRIPS = 12
 
 
 @dataclass(slots=True)
@@ -53,10 +64,12 @@ class _Record:
     delivered: int = 0
     rate: float = 0.0
     """Bytes per second delivered since the last evaluation."""
+    tried: int = 0
+    """Evaluations it was the primary at, with data waiting: what it delivers is known then."""
     potential: float = 0.0
     """Bytes per second it is believed to be able to deliver; 0 when never loaded."""
     auditioned_at: int = 0
-    audition_every_ns: int = AUDITION_EVERY_NS
+    audition_every_ns: int = AUDITION_FIRST_NS
 
 
 class PrimaryChooser:
@@ -81,6 +94,8 @@ class PrimaryChooser:
         self._came_from: Subflow | None = None
         self._dwell_ns = DWELL_NS
         self._favourite: Subflow | None = None
+        self._streak = 0
+        """Evaluations in a row that found the favourite better."""
 
     def next_interval_ns(self) -> int:
         """Time to the next evaluation, randomised so that connections do not move in step (P9)."""
@@ -94,25 +109,29 @@ class PrimaryChooser:
         """A congestion event on `subflow`."""
         self._records[id(subflow)].loss.on_loss()
 
-    def evaluate(self, now: int, *, window_size: int, busy: bool) -> None:
+    def evaluate(self, now: int, *, window_size: int, hungry: bool) -> None:
         """Measure, choose, and set each subflow's share of the growth budget."""
         elapsed = now - self._evaluated_at
         self._evaluated_at = now
         if elapsed <= 0:
             return
         for subflow in self._subflows:
-            self._measure(subflow, elapsed / SECOND, busy)
+            self._measure(subflow, elapsed / SECOND, hungry)
         if self._config.mode is Mode.PRIMARY and len(self._subflows) > 1:
             self._choose(now, window_size)
         self.grow(now, window_size)
 
-    def _measure(self, subflow: Subflow, seconds: float, busy: bool) -> None:
+    def _measure(self, subflow: Subflow, seconds: float, hungry: bool) -> None:
+        """Learn from what was delivered; `hungry` says that there was always more to send."""
         record = self._records[id(subflow)]
         rate = record.rate = (subflow.delivered - record.delivered) / seconds
         record.delivered = subflow.delivered
+        at_work = subflow is self.primary
+        if at_work and hungry:
+            record.tried += 1
         if rate >= record.potential:
             record.potential = rate
-        elif busy and subflow.limited and (subflow.growth > 0 or subflow.in_recovery):
+        elif hungry and (at_work or (subflow.limited and subflow.growth > 0)):
             record.potential += (rate - record.potential) / 2
 
     def merits(self, window_size: int) -> list[float]:
@@ -137,15 +156,17 @@ class PrimaryChooser:
     def _capacity(self, subflow: Subflow, window_size: int) -> float:
         if not subflow.usable or not subflow.rtt.has_sample:
             return 0.0
+        allowed = window_size * SECOND / self._rtt(subflow)
         record = self._records[id(subflow)]
-        potential = record.potential
-        if not self._loaded(subflow):  # its limit is unknown: only the RTT can speak
-            potential = max(potential, self._records[id(self.primary)].potential)
-        return min(potential, window_size * SECOND / self._rtt(subflow))
+        if subflow is self.primary or record.tried >= TRIED or self._has_met_its_limit(subflow):
+            return min(record.potential, allowed)
+        if self._records[id(self.primary)].tried < TRIED:
+            return min(max(record.potential, self._records[id(self.primary)].potential), allowed)
+        return allowed
 
     @staticmethod
-    def _loaded(subflow: Subflow) -> bool:
-        """Whether the path has ever shown where its limit is."""
+    def _has_met_its_limit(subflow: Subflow) -> bool:
+        """Whether slow start has ever ended on it, or has come far."""
         controller = subflow.controller
         return controller.ssthresh < 1 << 40 or controller.cwnd > 64 * subflow.mss
 
@@ -166,31 +187,35 @@ class PrimaryChooser:
                 self._move(now, best, "unusable", merits)
             return
         challenger, reason = self._challenger(merits, current)
-        if challenger is not None and now >= self._moved_at + self._dwell_ns:
-            decisive = merits[challenger.index] > 2 * current
-            if decisive or challenger is self._favourite:
-                self._move(now, challenger, reason, merits)
-                return
+        self._streak = self._streak + 1 if challenger is self._favourite else 1
         self._favourite = challenger
+        if challenger is None:
+            return
+        merit = merits[challenger.index]
+        if merit > DECISIVE * current:
+            self._move(now, challenger, reason, merits)
+        elif now >= self._moved_at + self._dwell_ns:
+            clear = reason == "rtt" or merit > BETTER * current
+            if self._streak >= (PATIENCE if clear else LONG_PATIENCE):
+                self._move(now, challenger, reason, merits)
 
     def _challenger(self, merits: Sequence[float], current: float) -> tuple[Subflow | None, str]:
-        found: Subflow | None = None
-        reason = ""
-        merit = current * BETTER
-        for subflow in self._subflows:
-            if subflow is not self.primary and merits[subflow.index] > merit:
-                found, merit, reason = subflow, merits[subflow.index], "capacity"
-        if found is None:
-            rtt = self._rtt(self.primary) * NEARER
-            for subflow in self._subflows:
-                near = subflow.usable and self._rtt(subflow) < rtt
-                if (
-                    near
-                    and subflow is not self.primary
-                    and merits[subflow.index] >= EQUAL * current > 0
-                ):
-                    found, rtt, reason = subflow, self._rtt(subflow), "rtt"
-        return found, reason
+        """Whoever is better than the primary, and in what."""
+        best = max(self._subflows, key=lambda subflow: merits[subflow.index])
+        if merits[best.index] > SLIGHTLY_BETTER * current:
+            return best, "capacity"
+        nearest = min(
+            (
+                subflow
+                for subflow in self._subflows
+                if subflow.usable and merits[subflow.index] >= EQUAL * current > 0
+            ),
+            key=self._rtt,
+            default=self.primary,
+        )
+        if self._rtt(nearest) < NEARER * self._rtt(self.primary):
+            return nearest, "rtt"
+        return None, ""
 
     def on_first_answer(self, now: int, subflow: Subflow, window_size: int) -> None:
         """A path answered for the first time: if it is clearly nearer, begin with it.
@@ -258,11 +283,11 @@ class PrimaryChooser:
             record = self._records[id(subflow)]
             if subflow is self.primary or not subflow.usable:
                 record.auditioned_at = now
-                record.audition_every_ns = AUDITION_EVERY_NS
+                record.audition_every_ns = AUDITION_FIRST_NS
                 continue
-            waited = now - record.auditioned_at
-            if waited >= record.audition_every_ns + AUDITION_NS:
+            waited = now - record.auditioned_at - record.audition_every_ns
+            if waited >= max(AUDITION_NS, AUDITION_ROUND_TRIPS * subflow.rtt.srtt_ns):
                 record.auditioned_at = now
-                record.audition_every_ns = min(2 * record.audition_every_ns, 60 * SECOND)
-            elif waited >= record.audition_every_ns:
+                record.audition_every_ns = min(2 * record.audition_every_ns, AUDITION_RAREST_NS)
+            elif waited >= 0:
                 subflow.growth = 1.0

@@ -335,7 +335,8 @@ class Sender:
 
     def evaluate(self, now: int) -> int:
         """Re-choose the primary; return the time to the next evaluation (P9)."""
-        self.chooser.evaluate(now, window_size=max(self.window_size, 1), busy=self.busy)
+        hungry = self.board.nxt < self.buffer.end or bool(self.board.lost)
+        self.chooser.evaluate(now, window_size=max(self.window_size, 1), hungry=hungry)
         return self.chooser.next_interval_ns()
 
     def report_metrics(self) -> None:
