@@ -19,19 +19,21 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from omtcp.core.composer import Composer
 from omtcp.core.config import SECOND, Config, Mode
 from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
-from omtcp.core.handshake import MINIMUM_MSS, Agreement, scale_for
+from omtcp.core.handshake import MINIMUM_MSS
+from omtcp.core.probes import Probes
 from omtcp.core.receive import Receiver
 from omtcp.core.send_buffer import Buffer
-from omtcp.core.sender import PING, Plan, Sender
+from omtcp.core.sender import Sender
 from omtcp.core.state import SYNCHRONIZED, Input, State, advance
 from omtcp.core.timers import Timer, TimerTable
 from omtcp.core.timestamps import OrderedTimestamps
-from omtcp.errors import PeerResetError, PeerTimeoutError, LocalError, OmtcpError
+from omtcp.errors import LocalError, OmtcpError, PeerResetError, PeerTimeoutError
 from omtcp.trace import events as trace
-from omtcp.wire.seq import SEQ_MODULUS, seq_add, seq_diff, unwrap
-from omtcp.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
+from omtcp.wire.seq import SEQ_MODULUS, seq_add
+from omtcp.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 INITIAL_RTO_NS = SECOND
 PROBE_MAX_NS = 60 * SECOND
@@ -109,15 +111,15 @@ class Connection:
         self._random = random
         self._sink = sink
         self._now = 0
-        self._iss = iss
-        self._irs = 0
-        self._agreement: Agreement | None = None
         self._timestamps = OrderedTimestamps(int(random() * SEQ_MODULUS))
         self._receiver = Receiver(config.receive_buffer, config.receive_buffer_max)
+        ports = (flow.local_port, flow.remote_port)
+        self._composer = Composer(ports, iss, self._receiver, self._timestamps)
         self.sender: Sender | None = None
         self._written: list[Buffer] = []
         self._closing = False
         self._timers = TimerTable()
+        self._probes = Probes(config, self._timers)
         self._control: deque[tuple[int, Segment]] = deque()
         self._events: deque[Event] = deque()
         self._handshake_path = 0
@@ -126,8 +128,6 @@ class Connection:
         self._window_seq = 0
         self._window_ack = 0
         self._notify_below: int | None = None
-        self._probes = 0
-        self._heard_at = 0
         self._dirty = False
 
     # Opening
@@ -147,23 +147,14 @@ class Connection:
         path = self._handshake_attempts % len(self._path_sizes)
         self._handshake_path = path
         self._handshake_sent_at = now
-        agreement = self._agreement
-        flags = SYN if agreement is None else SYN | ACK
-        shift = scale_for(self.config.receive_buffer_max)
-        segment = self._segment(seq=self._iss, flags=flags)
-        segment.window = min(self._receiver.window, 0xFFFF)
-        segment.mss = self._path_sizes[path]
-        segment.window_scale = shift if agreement is None or agreement.scaling else None
-        segment.sack_permitted = agreement is None or agreement.sack
-        if agreement is None and self.config.timestamps:
-            segment.timestamps = (self._timestamps.again(-1), 0)
+        segment = self._composer.syn(now, self.config, self._path_sizes[path])
         self._control.append((path, segment))
         self._timers.set(Timer.HANDSHAKE, now + (INITIAL_RTO_NS << self._handshake_attempts))
         self._handshake_attempts += 1
 
     def _establish(self, now: int) -> None:
         """The peer's acknowledgment of our SYN came."""
-        agreement = self._agreement
+        agreement = self._composer.agreement
         assert agreement is not None
         self._timers.stop(Timer.HANDSHAKE)
         first = self._handshake_path
@@ -193,7 +184,8 @@ class Connection:
         if self._sink:
             self._report(trace.ConnectionOpened(self.flow.peer, paths))
             self._timers.set(Timer.METRICS, now + self.config.metrics_interval_ns)
-        self._arm_keepalive(now)
+        self._probes.on_heard(now)
+        self._probes.arm_keepalive(now)
         self._events.append(Established())
 
     # Segments in
@@ -212,13 +204,13 @@ class Connection:
     def _on_listen(self, now: int, segment: Segment) -> None:
         if segment.flags & (SYN | ACK | RST) != SYN:
             return
-        self._synchronize(segment)
+        self._composer.synchronize(segment, self.config, self.flow.version)
         self._advance(Input.RECV_SYN)
         self._send_syn(now)
 
     def _on_syn_sent(self, now: int, segment: Segment) -> None:
         """RFC 9293 section 3.10.7.3."""
-        acceptable = segment.flags & ACK and segment.ack == seq_add(self._iss, 1)
+        acceptable = segment.flags & ACK and segment.ack == seq_add(self._composer.iss, 1)
         if segment.flags & ACK and not acceptable:
             if not segment.flags & RST:
                 self._refuse(segment)
@@ -229,7 +221,7 @@ class Connection:
             return
         if not segment.flags & SYN:
             return
-        self._synchronize(segment)
+        self._composer.synchronize(segment, self.config, self.flow.version)
         if acceptable:
             self._advance(Input.RECV_SYN_ACK)
             self._establish(now)
@@ -239,17 +231,10 @@ class Connection:
             self._advance(Input.RECV_SYN)
             self._send_syn(now)
 
-    def _synchronize(self, segment: Segment) -> None:
-        self._irs = segment.seq
-        self._agreement = Agreement.from_syn(segment, self.config, self.flow.version)
-        if segment.timestamps and self._agreement.timestamps:
-            self._timestamps.recent = segment.timestamps[0]
-        self._receiver.window_shift = self._agreement.receive_shift
-
     def _on_segment(self, now: int, segment: Segment) -> None:
         """RFC 9293 section 3.10.7.4, with RFC 5961 against blind attacks."""
         receiver = self._receiver
-        start = unwrap((segment.seq - self._irs - 1) % SEQ_MODULUS, receiver.rcv_nxt)
+        start = self._composer.received_offset(segment.seq)
         flags = segment.flags
         if not self._acceptable(start, segment):
             if not flags & RST:
@@ -266,8 +251,7 @@ class Connection:
             return
         if not flags & ACK:
             return
-        self._heard_at = now
-        self._probes = 0
+        self._probes.on_heard(now)
         if not self._on_ack(now, start, segment):
             return
         if segment.length or flags & FIN:
@@ -285,7 +269,8 @@ class Connection:
             inside = start < right and start + length > left
         if not inside:
             return False
-        if segment.timestamps and self._agreement and self._agreement.timestamps:
+        agreement = self._composer.agreement
+        if segment.timestamps and agreement and agreement.timestamps:
             return self._timestamps.accept(segment.timestamps[0], start <= left) or bool(
                 segment.flags & RST
             )
@@ -312,7 +297,7 @@ class Connection:
         """Take the acknowledgment in; False when the rest of the segment is to be ignored."""
         sender = self.sender
         if sender is None:  # SYN-RECEIVED
-            if segment.ack != seq_add(self._iss, 1):
+            if segment.ack != seq_add(self._composer.iss, 1):
                 self._refuse(segment)
                 return False
             self._advance(Input.RECV_ACK_OF_SYN)
@@ -322,18 +307,15 @@ class Connection:
             return True
         board = sender.board
         una = board.una
-        ack = unwrap((segment.ack - self._iss - 1) % SEQ_MODULUS, una)
+        composer = self._composer
+        ack = composer.sent_offset(segment.ack, una)
         if ack > board.nxt:
             self._receiver.ack_now = True
             return False
         if ack < una and not segment.sack:
             return True
-        origin = self._iss + 1
         blocks = [
-            (
-                unwrap((left - origin) % SEQ_MODULUS, una),
-                unwrap((right - origin) % SEQ_MODULUS, una),
-            )
+            (composer.sent_offset(left, una), composer.sent_offset(right, una))
             for left, right in segment.sack
         ]
         old_right = sender.right
@@ -358,13 +340,13 @@ class Connection:
         self, segment: Segment, start: int, ack: int, shift: int | None = None
     ) -> None:
         """RFC 9293 section 3.10.7.4: SND.WL1 and SND.WL2 keep old segments from undoing new."""
-        sender = self.sender
+        sender, agreement = self.sender, self._composer.agreement
         assert sender is not None
-        assert self._agreement is not None
+        assert agreement is not None
         if (start, ack) < (self._window_seq, self._window_ack):
             return
         self._window_seq, self._window_ack = start, ack
-        shift = self._agreement.send_shift if shift is None else shift
+        shift = agreement.send_shift if shift is None else shift
         sender.right = ack + (segment.window << shift)
 
     def _on_payload(self, now: int, start: int, segment: Segment) -> None:
@@ -389,16 +371,16 @@ class Connection:
         It is believed only for a segment that is in flight (RFC 5927 section 7.2), and only for
         the path that carried it (RFC 1191, RFC 8201).
         """
-        sender, agreement = self.sender, self._agreement
+        sender, agreement = self.sender, self._composer.agreement
         if sender is None or agreement is None:
             return
-        offset = unwrap((seq - self._iss - 1) % SEQ_MODULUS, sender.board.una)
+        offset = self._composer.sent_offset(seq, sender.board.una)
         self._dirty = True
         sender.on_too_big(now, offset, agreement.segment_size(max(size, MINIMUM_MSS)))
 
     def is_after(self, seq: int) -> bool:
         """Whether `seq` lies beyond everything the peer has sent (RFC 9293 section 3.10.7.4)."""
-        return seq_diff(seq, seq_add(self._irs, 1 + self._receiver.rcv_nxt)) > 0
+        return self._composer.received_offset(seq) > self._receiver.rcv_nxt
 
     # The application
 
@@ -438,9 +420,7 @@ class Connection:
         if self.state is State.CLOSED:
             return
         if self.state in SYNCHRONIZED and self.state is not State.TIME_WAIT:
-            nxt = self.sender.board.nxt if self.sender else 0
-            segment = self._segment(seq=seq_add(self._iss, 1 + nxt), flags=RST | ACK)
-            self._control.append((self._path, segment))
+            self._control.append((self._path, self._composer.reset(self._nxt)))
         self._finish(None, Input.ABORT, reason="aborted")
 
     def notify_below(self, mark: int | None) -> None:
@@ -485,11 +465,12 @@ class Connection:
                 if self._notify_below is not None and self.unsent <= self._notify_below:
                     self._notify_below = None
                     self._events.append(Drained())
-                return self._emit(now, plan)
+                segment = self._composer.data(now, plan, sender)
+                return self._transmit(plan.subflow.index, segment, plan.subflow.mss)
             if sender.stalled:
-                self._arm_persist(now)
+                self._probes.arm_persist(now, sender.best.rtt.rto_ns)
         if self._receiver.ack_now and self.state in SYNCHRONIZED:
-            return self._transmit(self._path, self._pure_ack(now))
+            return self._transmit(self._path, self._composer.acknowledgment(now, self._nxt))
         return None
 
     def _settle(self, now: int) -> None:
@@ -510,39 +491,6 @@ class Connection:
         if sender.busy:
             self._arm_busy(now)
 
-    def _emit(self, now: int, plan: Plan) -> Transmit:
-        """Make the segment for what the sender planned."""
-        sender = self.sender
-        assert sender is not None
-        start, end = plan.start, plan.end
-        buffer = sender.buffer
-        flags = ACK
-        data_end = min(end, buffer.end)
-        if end > data_end and plan.kind != PING:
-            flags |= FIN
-        if data_end == buffer.end:
-            flags |= PSH
-        segment = self._segment(seq=seq_add(self._iss, 1 + start), flags=flags)
-        if plan.kind == PING:
-            self._fill_old_byte(segment, start)
-        elif start < data_end:
-            segment.payload = buffer.slices(start, data_end)
-            segment.length = data_end - start
-        if self._agreement and self._agreement.timestamps:
-            stamps = self._timestamps
-            value = stamps.again(start) if plan.kind else stamps.first(now, start)
-            segment.timestamps = (value, stamps.recent)
-        return self._transmit(plan.subflow.index, segment, plan.subflow.mss)
-
-    def _fill_old_byte(self, segment: Segment, offset: int) -> None:
-        """One byte that the peer already has."""
-        sender = self.sender
-        assert sender is not None
-        held = sender.buffer.holds(offset)
-        segment.payload = sender.buffer.slices(offset, offset + 1) if held else (b"\0",)
-        segment.length = 1
-        segment.flags = ACK
-
     def _transmit(self, path: int, segment: Segment, segment_size: int = 1) -> Transmit:
         if segment.flags & ACK:
             pure = segment.length == 0 and not segment.flags & FIN
@@ -550,33 +498,9 @@ class Connection:
             self._timers.stop(Timer.DELAYED_ACK)
         return Transmit(self, path, segment, segment_size)
 
-    def _pure_ack(self, now: int) -> Segment:
-        nxt = self.sender.board.nxt if self.sender else 0
-        segment = self._segment(seq=seq_add(self._iss, 1 + nxt), flags=ACK)
-        agreement = self._agreement
-        if agreement is not None:
-            if agreement.timestamps:
-                segment.timestamps = (self._timestamps.now(now), self._timestamps.recent)
-            if agreement.sack:
-                blocks = self._receiver.sack_blocks(3 if agreement.timestamps else 4)
-                segment.sack = tuple(
-                    (seq_add(self._irs, 1 + start), seq_add(self._irs, 1 + end))
-                    for start, end in blocks
-                )
-        return segment
-
-    def _segment(self, *, seq: int, flags: int) -> Segment:
-        agreement = self._agreement
-        receiver = self._receiver
-        acknowledges = flags & ACK and agreement is not None
-        return Segment(
-            source_port=self.flow.local_port,
-            destination_port=self.flow.remote_port,
-            seq=seq,
-            ack=seq_add(self._irs, 1 + receiver.rcv_nxt) if acknowledges else 0,
-            flags=flags,
-            window=min(receiver.window >> (agreement.receive_shift if agreement else 0), 0xFFFF),
-        )
+    @property
+    def _nxt(self) -> int:
+        return self.sender.board.nxt if self.sender else 0
 
     @property
     def _path(self) -> int:
@@ -585,7 +509,7 @@ class Connection:
 
     def _refuse(self, segment: Segment) -> None:
         """Answer an impossible ACK (RFC 9293 section 3.10.7.3)."""
-        self._control.append((self._path, self._segment(seq=segment.ack, flags=RST)))
+        self._control.append((self._path, self._composer.refusal(segment)))
 
     # Time
 
@@ -603,7 +527,7 @@ class Connection:
         self._now = now
         if self.sender is not None and self.state is not State.CLOSED:
             if not self.sender.on_timers(now):
-                self._finish(PeerTimeoutError("no path answers"), Input.TIMEOUT, "timeout")
+                self._give_up("no path answers")
                 return
             self._dirty = True
         for timer in self._timers.expired(now):
@@ -613,7 +537,7 @@ class Connection:
         sender = self.sender
         if timer is Timer.HANDSHAKE:
             if self._handshake_attempts > self.config.syn_retries:
-                self._finish(PeerTimeoutError("no answer to SYN"), Input.TIMEOUT, "timeout")
+                self._give_up("no answer to SYN")
             else:
                 self._send_syn(now)
         elif timer is Timer.TIME_WAIT:
@@ -633,7 +557,7 @@ class Connection:
         elif timer is Timer.PERSIST:
             self._on_persist(now, sender)
         elif timer is Timer.KEEPALIVE:
-            self._on_keepalive(now)
+            self._on_keepalive(now, sender)
 
     def _arm_busy(self, now: int) -> None:
         """What only a connection with data under way needs."""
@@ -649,54 +573,30 @@ class Connection:
         if at is not None and self._timers.get(Timer.DELAYED_ACK) is None:
             self._timers.set(Timer.DELAYED_ACK, at)
 
-    def _arm_persist(self, now: int) -> None:
-        """Zero-window probes (RFC 9293 section 3.8.6.1)."""
-        if self._timers.get(Timer.PERSIST) is None:
-            assert self.sender is not None
-            rto = self.sender.best.rtt.rto_ns
-            self._timers.set(Timer.PERSIST, now + min(rto << min(self._probes, 8), PROBE_MAX_NS))
-
     def _on_persist(self, now: int, sender: Sender) -> None:
-        if not sender.stalled or self._gave_up(now, self.config.user_timeout_ns):
+        if not sender.stalled:
             return
-        self._probe(sender)
-        self._arm_persist(now)
+        if self._probes.window_closed_for_good(now):
+            self._give_up("the peer's window stays closed")
+        else:
+            self._probe(sender)
+            self._probes.arm_persist(now, sender.best.rtt.rto_ns)
+
+    def _on_keepalive(self, now: int, sender: Sender) -> None:
+        if self._probes.keepalive_due(now, sender.busy):
+            if self._probes.peer_gone(now):
+                self._give_up("the peer is gone")
+            else:
+                self._probe(sender)
 
     def _probe(self, sender: Sender) -> None:
         """Repeat an old byte: the answer tells the window, or that the peer is there."""
-        self._probes += 1
-        offset = sender.board.una - 1
-        segment = self._segment(seq=seq_add(self._iss, 1 + offset), flags=ACK)
-        self._fill_old_byte(segment, offset)
-        if self._agreement and self._agreement.timestamps:
-            segment.timestamps = (self._timestamps.again(offset), self._timestamps.recent)
+        self._probes.on_sent()
+        segment = self._composer.old_byte(sender.board.una - 1, sender)
         self._control.append((sender.best.index, segment))
 
-    def _gave_up(self, now: int, patience_ns: int) -> bool:
-        if self._probes > 2 and now - self._heard_at >= patience_ns:
-            self._finish(PeerTimeoutError("the peer is gone"), Input.TIMEOUT, "timeout")
-            return True
-        return False
-
-    def _arm_keepalive(self, now: int) -> None:
-        if self.config.keepalive_ns:
-            self._heard_at = now
-            self._timers.set(Timer.KEEPALIVE, now + self.config.keepalive_ns)
-
-    def _on_keepalive(self, now: int) -> None:
-        """RFC 9293 section 3.8.4."""
-        config, sender = self.config, self.sender
-        assert sender is not None
-        idle = now - self._heard_at
-        if idle < config.keepalive_ns or sender.busy:
-            self._timers.set(
-                Timer.KEEPALIVE, max(self._heard_at + config.keepalive_ns, now + SECOND)
-            )
-            return
-        patience = config.keepalive_ns + config.keepalive_probes * config.keepalive_interval_ns
-        if not self._gave_up(now, patience):
-            self._probe(sender)
-            self._timers.set(Timer.KEEPALIVE, now + config.keepalive_interval_ns)
+    def _give_up(self, why: str) -> None:
+        self._finish(PeerTimeoutError(why), Input.TIMEOUT, "timeout")
 
     # Ending
 

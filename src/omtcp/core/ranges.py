@@ -138,7 +138,7 @@ class RangeMap(Generic[T]):
         values = self.values
         pieces = list(zip(starts[low:high], ends[low:high], values[low:high], strict=True))
         first_start, first_end, first = pieces[0]
-        last_start, last_end, last = pieces[-1]
+        _, last_end, last = pieces[-1]
         keep: list[tuple[int, int, T]] = []
         if first_start < start:
             keep.append((first_start, start, first))
