@@ -25,6 +25,8 @@ PATHS = {
     for family, gateways in GATEWAYS.items()
 }
 
+PROXIES = "neigh show proxy"
+
 _CLONE_NEWNET = 0x40000000
 _SO_RCVBUFFORCE = 33
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -103,6 +105,7 @@ class Namespace:
                 "-4 route show table all",
                 "-6 route show table all",
                 "-o link show",
+                PROXIES,
             )
         }
         with self.inside():

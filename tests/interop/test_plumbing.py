@@ -15,6 +15,7 @@ from .hosts import (
     CLIENT,
     LAN,
     PATHS,
+    PROXIES,
     SERVED,
     Hosts,
     read_from,
@@ -165,6 +166,41 @@ def test_a_host_that_forwards_goes_on_forwarding(hosts: Hosts, tmp_path: Path, f
         hosts.server.ip(f"neigh replace {LAN[family]} lladdr {lladdr} dev lan")
         hosts.udp_from_world("r0", LAN[family], b"for a machine behind us")
         assert receive(lan, b"for a machine behind us") is not None
+
+
+@pytest.mark.parametrize(
+    ("address", "path"), [("10.2.0.80", 1), ("10.1.0.80", 0), ("fd02::80", 1), ("fd01::80", 0)]
+)
+def test_an_address_out_of_an_uplinks_network(
+    hosts: Hosts, tmp_path: Path, address: str, path: int
+) -> None:
+    """No router sends it to us: neighbours ask for it, and we answer on that link."""
+    family = ip_address(address).version
+    before = hosts.server.snapshot()
+    with (
+        hosts.server.inside(),
+        Plumbing(address, PATHS[family], directory=tmp_path) as plumbing,
+    ):
+        with hosts.world.inside(), udp_socket(family) as neighbour:
+            neighbour.sendto(b"who are you", (address, 4000))
+        got = read_from(plumbing.tuns[path], b"who are you")
+        assert got is not None
+        during = hosts.server.snapshot()
+        assert during[PROXIES].count(address) == 1
+        plumbing.repair()
+        assert hosts.server.snapshot() == during
+    assert hosts.server.snapshot() == before
+
+
+@pytest.mark.parametrize("address", ["10.2.0.80", "fd02::80"])
+def test_a_proxy_that_the_operator_made_stays(hosts: Hosts, tmp_path: Path, address: str) -> None:
+    hosts.server.ip(f"neigh add proxy {address} dev up1")
+    before = hosts.server.snapshot()
+    assert address in before[PROXIES]
+    family = ip_address(address).version
+    with hosts.server.inside(), Plumbing(address, PATHS[family], directory=tmp_path):
+        pass
+    assert hosts.server.snapshot() == before
 
 
 def _reversed(packet: bytes) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from omtcp.net import sysctl
-from omtcp.net.netlink import Netlink, Route, Rule
+from omtcp.net.netlink import NeighbourProxy, Netlink, Route, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class RouterMode:
     old: tuple[tuple[str, str], ...]
 
 
-Change = Setting | RouterMode | Rule | Route
+Change = Setting | RouterMode | Rule | Route | NeighbourProxy
 
 ROUTER_MODE_KEY = "net/ipv6/conf/all/forwarding"
 _KINDS: Mapping[str, type[Change]] = {
@@ -35,6 +35,7 @@ _KINDS: Mapping[str, type[Change]] = {
     "router_mode": RouterMode,
     "rule": Rule,
     "route": Route,
+    "proxy": NeighbourProxy,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -66,6 +67,8 @@ def make(netlink: Netlink, change: Change) -> None:
             netlink.add_rule(change)
         case Route():
             netlink.replace_route(change)
+        case NeighbourProxy():
+            netlink.add_proxy(change)
 
 
 def undo(netlink: Netlink, change: Change) -> None:
@@ -80,6 +83,8 @@ def undo(netlink: Netlink, change: Change) -> None:
             netlink.delete_rule(change)
         case Route():
             netlink.delete_route(change)
+        case NeighbourProxy():
+            netlink.delete_proxy(change)
 
 
 def restore(netlink: Netlink, change: Change) -> None:
@@ -95,6 +100,9 @@ def restore(netlink: Netlink, change: Change) -> None:
         case Route():
             if change.device is None or netlink.is_up(change.device):
                 netlink.replace_route(change)
+        case NeighbourProxy():
+            if netlink.is_up(change.device):
+                netlink.add_proxy(change)
 
 
 def same_effect(change: Change, other: Change) -> bool:

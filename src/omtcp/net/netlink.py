@@ -79,6 +79,15 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NeighbourProxy:
+    """Answering for `address` when a neighbour on `device` asks who has it (ARP or NDP)."""
+
+    family: int
+    address: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignRule:
     """What matters of a rule that is not ours; `plain` means that it matches every packet."""
 
@@ -219,6 +228,37 @@ class Netlink:
         except NetlinkError:  # the device is gone, and its routes with it
             return
         self._remove("remove a route", self._route.route, arguments)
+
+    def has_proxy(self, proxy: NeighbourProxy) -> bool:
+        """Whether the host answers for that address on that link."""
+        try:
+            self._route.neigh("get", **self._proxy_arguments(proxy))
+        except NetlinkError as error:
+            if error.code not in _NOT_THERE:
+                raise SetupError(f"cannot look up {proxy.address}: {error.args[1]}") from error
+            return False
+        return True
+
+    def add_proxy(self, proxy: NeighbourProxy) -> None:
+        """Make `proxy`; nothing happens where it is made already."""
+        with _refusals(f"answer for {proxy.address} on {proxy.device}"):
+            self._route.neigh("replace", **self._proxy_arguments(proxy))
+
+    def delete_proxy(self, proxy: NeighbourProxy) -> None:
+        """Remove `proxy`, if it and its device are there."""
+        try:
+            arguments = self._proxy_arguments(proxy)
+        except NetlinkError:
+            return
+        self._remove(f"stop answering for {proxy.address}", self._route.neigh, arguments)
+
+    def _proxy_arguments(self, proxy: NeighbourProxy) -> dict[str, Any]:
+        return {
+            "family": _FAMILY[proxy.family],
+            "dst": proxy.address,
+            "ifindex": self._route.link("get", ifname=proxy.device)[0]["index"],
+            "flags": 8,  # NTF_PROXY
+        }
 
     def _remove(self, what: str, call: Callable[..., Any], arguments: dict[str, Any]) -> None:
         with _refusals(what):

@@ -18,6 +18,7 @@ from omtcp.net.netlink import (
     MAIN_TABLE,
     Address,
     ForeignRule,
+    NeighbourProxy,
     Netlink,
     Route,
     Rule,
@@ -118,6 +119,45 @@ def plan_forwarding(
     return {key: change for key, change in changes.items() if change is not None}
 
 
+def plan_proxies(
+    netlink: Netlink, address: Address, uplinks: Sequence[Uplink], kept: Sequence[Change]
+) -> list[Change]:
+    """Answering for an address out of an uplink's own network, where neighbours ask for it.
+
+    Nobody else would; an address from elsewhere is routed to us and needs none of this.
+    """
+    plan: list[Change] = []
+    for device in dict.fromkeys(uplink.device for uplink in uplinks):
+        link = netlink.link(device)
+        if link is None or link.neighbourless or not netlink.reaches_directly(address, link):
+            continue
+        proxy = NeighbourProxy(family=address.version, address=str(address), device=device)
+        if netlink.has_proxy(proxy):
+            continue
+        if address.version == 6:
+            plan += _proxy_settings(device, kept)
+        plan.append(proxy)
+    return plan
+
+
+def _proxy_settings(device: str, kept: Sequence[Change]) -> list[Change]:
+    """IPv6 answers for others only where it forwards, and has to be told to."""
+    settings = [_shared_setting(sysctl.interface(6, device, "proxy_ndp"), "1", kept)]
+    forwarding = _shared_setting(sysctl.interface(6, device, "forwarding"), "1", kept)
+    if forwarding is not None:
+        settings += [_listening(device, kept), forwarding]
+    return [setting for setting in settings if setting is not None]
+
+
+def _listening(device: str, kept: Sequence[Change]) -> Setting | None:
+    """What keeps `device` listening to routers while it forwards, if it does listen.
+
+    With accept_ra 1 an interface stops listening when it forwards; 2 means "even so".
+    """
+    setting = _shared_setting(sysctl.interface(6, device, "accept_ra"), "2", kept)
+    return setting if setting is not None and setting.old == "1" else None
+
+
 def has_forwarding_per_interface() -> bool:
     """Whether this kernel can forward IPv6 from chosen interfaces only (Linux 6.17)."""
     return sysctl.read(sysctl.interface(6, "default", "force_forwarding")) is not None
@@ -139,20 +179,16 @@ def _shared_setting(key: str, new: str, kept: Sequence[Change]) -> Setting | Non
 
 
 def _plan_router_mode(devices: Sequence[str], kept: Sequence[Change]) -> dict[str, Change]:
-    """Forwarding everywhere, with every interface that listened to routers still doing so.
-
-    An interface with accept_ra 1 stops listening when it forwards; 2 means "even so".
-    """
+    """Forwarding everywhere, with every interface that listened to routers still doing so."""
     changes: dict[str, Change] = {}
     shared = next((change for change in kept if isinstance(change, RouterMode)), None)
     if shared is None and sysctl.read(ROUTER_MODE_KEY) == "1":
         return {}
     for device in sysctl.interfaces(6):
-        key = sysctl.interface(6, device, "accept_ra")
-        setting = _shared_setting(key, "2", kept)
+        setting = _listening(device, kept)
         forwards = sysctl.read(sysctl.interface(6, device, "forwarding"))
-        if setting is not None and (setting in kept or (setting.old == "1" and forwards == "0")):
-            changes[key] = setting
+        if setting is not None and (setting in kept or forwards == "0"):
+            changes[setting.key] = setting
     names = ["default", *sysctl.interfaces(6)]
     keys = [sysctl.interface(6, name, "forwarding") for name in names]
     mode = shared or RouterMode(old=tuple((key, sysctl.read(key) or "0") for key in keys))

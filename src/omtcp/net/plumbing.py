@@ -21,6 +21,7 @@ from omtcp.net.plan import (
     choose_priorities,
     choose_tables,
     plan_changes,
+    plan_proxies,
 )
 from omtcp.net.tun import Tun
 
@@ -175,7 +176,8 @@ class Plumbing:
             PathDevice(tun=tun.name, uplink=uplink, table=table)
             for tun, uplink, table in zip(self.tuns, self.uplinks, tables, strict=True)
         ]
-        return plan_changes(self.address, paths, choose_priorities(rules), kept)
+        plan = plan_changes(self.address, paths, choose_priorities(rules), kept)
+        return plan + plan_proxies(netlink, self.address, self.uplinks, [*kept, *plan])
 
     def _close_tuns(self) -> None:
         for queues in self.queues:

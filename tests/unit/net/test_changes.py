@@ -7,7 +7,7 @@ import pytest
 from omtcp.errors import SetupError
 from omtcp.net import changes, sysctl
 from omtcp.net.changes import Change, RouterMode, Setting
-from omtcp.net.netlink import Netlink, Route, Rule
+from omtcp.net.netlink import NeighbourProxy, Netlink, Route, Rule
 from omtcp.net.plumbing import undo_all
 
 SETTING = Setting(key="net/ipv4/conf/eth0/forwarding", old="0", new="1")
@@ -17,7 +17,8 @@ ROUTE = Route(family=4, table=41000, destination="0.0.0.0/0", device="eth0", gat
 ROUTER_MODE = RouterMode(
     old=(("net/ipv6/conf/default/forwarding", "0"), ("net/ipv6/conf/lan/forwarding", "1"))
 )
-ALL: list[Change] = [SETTING, RULE, GUARD, ROUTE, ROUTER_MODE]
+PROXY = NeighbourProxy(family=6, address="2001:db8::80", device="eth0")
+ALL: list[Change] = [SETTING, RULE, GUARD, ROUTE, ROUTER_MODE, PROXY]
 
 
 class Kernel:
