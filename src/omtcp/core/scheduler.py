@@ -83,6 +83,6 @@ def _worthwhile(subflow: Subflow, better: list[Subflow], remaining: int, window_
         fastest = min(fastest, other_rtt)
         needed += other.controller.cwnd * max(rtt, other_rtt) // other_rtt
         rate += other.controller.cwnd / other_rtt
-    if needed > window_size:
+    if 2 * needed > window_size:  # room for one more round, should a segment of it be lost
         return False
     return rtt < fastest + remaining / rate if rate else True
