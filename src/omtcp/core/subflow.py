@@ -138,11 +138,11 @@ class Subflow:
 
     @property
     def quantum(self) -> int:
-        """Largest burst: about 1 ms at the current rate, 2 segments at least, 64 KiB at most."""
+        """Largest burst: 1 ms at the current rate, within 2 segments and 64 KiB; 1 segment at least."""
         mss = self.mss
         srtt = self.rtt.srtt_ns
         burst = self.controller.cwnd * 1_000_000 // srtt if srtt else 10 * mss
-        return min(max(burst // mss, 2), 65_000 // mss) * mss
+        return min(max(burst // mss, 2), max(65_000 // mss, 1)) * mss
 
     def oldest(self) -> Send | None:
         """The first transmission with bytes outstanding."""
