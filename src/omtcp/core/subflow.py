@@ -138,7 +138,7 @@ class Subflow:
 
     @property
     def quantum(self) -> int:
-        """Largest burst: 1 ms at the current rate, within 2 segments and 64 KiB; 1 segment at least."""
+        """Largest burst: 1 ms at the current rate, within 2 segments and 64 KiB, never none."""
         mss = self.mss
         srtt = self.rtt.srtt_ns
         burst = self.controller.cwnd * 1_000_000 // srtt if srtt else 10 * mss
