@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from struct import unpack
@@ -81,15 +81,17 @@ class JournalDirectory:
     @contextmanager
     def locked(self) -> Iterator[Self]:
         """Hold the namespace's lock; waits for others who set up or clear away."""
+        lock = self.path / f"{self._inode}.lock"
         try:
             self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            fd = os.open(self.path / f"{self._inode}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+            fd = _lock_file(lock)
         except OSError as error:
             raise SetupError(f"cannot keep a journal in {self.path}: {error.strerror}") from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
             yield self
         finally:
+            if not any(self.path.glob(f"{self._inode}-*")):
+                lock.unlink(missing_ok=True)
             os.close(fd)
 
     def survey(self) -> Survey:
@@ -127,6 +129,7 @@ class JournalDirectory:
             fd = _write_locked(draft, json.dumps(content, indent=1).encode())
             draft.rename(path)
         except OSError as error:
+            draft.unlink(missing_ok=True)
             raise SetupError(f"cannot write the journal {path}: {error.strerror}") from error
         return Journal(path, fd, record)
 
@@ -157,6 +160,21 @@ def _write_locked(path: Path, data: bytes) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _lock_file(path: Path) -> int:
+    """Lock the file at `path`; one that was removed while we waited is nobody's any more."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), path.stat()):
+                    return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
 
 
 def _try_lock(fd: int) -> bool:

@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -117,6 +118,7 @@ def test_a_draft_is_no_journal(directory: JournalDirectory, monkeypatch: Any) ->
         survey = directory.survey()
         assert survey.left == ()
         assert survey.running == ()
+    assert list(directory.path.iterdir()) == []
 
 
 def test_the_lock_keeps_others_out(directory: JournalDirectory) -> None:
@@ -124,8 +126,36 @@ def test_the_lock_keeps_others_out(directory: JournalDirectory) -> None:
         (lock,) = directory.path.glob("*.lock")
         with lock.open("rb") as file:
             assert not journal_module._try_lock(file.fileno())
+
+
+def test_the_lock_stays_while_there_is_a_journal(directory: JournalDirectory) -> None:
+    with directory.locked():
+        journal = directory.begin("198.51.100.80", CHANGES)
+    (lock,) = directory.path.glob("*.lock")
     with lock.open("rb") as file:
         assert journal_module._try_lock(file.fileno())
+    with directory.locked():
+        journal.remove()
+    assert list(directory.path.iterdir()) == []
+
+
+def test_a_lock_that_was_removed_meanwhile_is_taken_anew(
+    directory: JournalDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, removals = fcntl.flock, 2
+
+    def flock(fd: int, operation: int) -> None:
+        nonlocal removals
+        real(fd, operation)
+        if removals:
+            removals -= 1
+            for lock in directory.path.glob("*.lock"):
+                lock.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with directory.locked():
+        assert removals == 0
+        assert len(list(directory.path.glob("*.lock"))) == 1
 
 
 def test_no_directory_can_be_made(tmp_path: Path) -> None:
