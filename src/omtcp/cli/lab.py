@@ -5,8 +5,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import click
@@ -161,15 +162,15 @@ def lab(
         return
     case = build_case(name, options)
     _check_writable(json_file, html_file)
+    if html_file is not None:
+        _plotting("omtcp.lab.report")
     with orderly_exit(), progress_bar(case, runs, Console(stderr=True)) as watch:
         result = runner.run(case, runs=runs, watch=watch, keep=keep)
     show(result, console)
     if json_file is not None:
         runner.write_json(result, json_file)
     if html_file is not None:
-        from omtcp.lab.report import write_report  # plotting is slow to import
-
-        write_report([result], html_file)
+        _plotting("omtcp.lab.report").write_report([result], html_file)
         console.print(f"report: {html_file}", highlight=False, soft_wrap=True)
     if not result.ok:
         sys.exit(1)
@@ -185,19 +186,30 @@ def lab(
 )
 def demo(output: Path) -> None:
     """A download of 100 MB by curl that outlives the cut of its better uplink."""
-    from omtcp.lab.demo import DEMO, run_demo, story  # plotting is slow to import
-
+    module = _plotting("omtcp.lab.demo")
     console = Console()
     console.print("Two uplinks, 80 Mbit/s and 40 Mbit/s; the faster one is cut halfway.")
-    with orderly_exit(), progress_bar(DEMO, 1, Console(stderr=True)) as watch:
-        result, page = run_demo(output, watch)
+    with orderly_exit(), progress_bar(module.DEMO, 1, Console(stderr=True)) as watch:
+        result, page = module.run_demo(output, watch)
     show(result, console)
-    for line in story(result):
+    for line in module.story(result):
         console.print(line, highlight=False)
     console.print(f"page: {page.resolve()}", highlight=False, soft_wrap=True)
     ours = result.runs[0]
     if not (ours.ok and ours.complete):
         sys.exit(1)
+
+
+def _plotting(name: str) -> ModuleType:
+    """A module that plots: slow to import, and its packages are an extra."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("omtcp"):
+            raise
+        raise LocalError(
+            f"the report needs the Python package {error.name}: install omtcp[lab]"
+        ) from None
 
 
 def _check_writable(*files: Path | None) -> None:

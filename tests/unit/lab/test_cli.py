@@ -1,6 +1,7 @@
 """`omtcp lab` before it runs anything: options, cases, and one line when they make no sense."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,18 @@ def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match="iproute2"):
         require_host()
+
+
+def test_a_report_without_its_packages_is_refused_before_the_runs(
+    asked: list[tuple[Case, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setitem(sys.modules, "omtcp.lab.report", None)
+    monkeypatch.delitem(sys.modules, "omtcp.lab.report")
+    monkeypatch.delitem(sys.modules, "omtcp.lab.plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    ask(f"--html={tmp_path / 'page.html'}")
+    assert asked == []
+    assert "install omtcp[lab]" in capsys.readouterr().err
