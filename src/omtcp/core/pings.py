@@ -71,15 +71,11 @@ class Pings:
     def send(self, now: int, subflow: Subflow) -> int:
         """Account for a ping over `subflow` now; return the stream offset of its one byte.
 
-        An offset below zero lies before the stream: the SYN's place and, for more paths at once,
-        those before it. Its byte has no meaning.
+        An offset below zero lies before the stream: the SYN's place and those before it. Its byte
+        has no meaning.
         """
         self._count += 1
-        acked = self._buffer.released
-        reach = max(1, min(acked, KEPT_BEHIND))
-        offset = acked - 1 - self._count % reach
-        if acked == 0:
-            offset = -1 - self._count % len(self._subflows)
+        offset = self._buffer.released - 1 - self._count % KEPT_BEHIND
         self._waiting[offset] = (subflow, now)
         schedule = self._schedules[id(subflow)]
         schedule.attempts += 1
