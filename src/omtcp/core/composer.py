@@ -61,7 +61,7 @@ class Composer:
         segment.mss = path_size
         if agreement is None or agreement.scaling:
             segment.window_scale = scale_for(config.receive_buffer_max)
-        segment.sack_permitted = agreement is None or agreement.sack
+        segment.sack_permitted = config.sack if agreement is None else agreement.sack
         if config.timestamps if agreement is None else agreement.timestamps:
             segment.timestamps = (self._timestamps.again(-1), self._timestamps.recent)
         return segment

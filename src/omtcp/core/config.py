@@ -61,6 +61,8 @@ class Config:
 
     timestamps: bool = True
     """Accept RFC 7323 timestamps; they rise in sequence order, so PAWS eats nothing."""
+    sack: bool = True
+    """Offer and accept SACK; off only to see what a peer without it gets (P1)."""
     send_buffer: int = 8 << 20
     """Written and unacknowledged bytes above which the application is asked to pause."""
     receive_buffer: int = 64 << 10

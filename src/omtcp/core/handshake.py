@@ -46,7 +46,7 @@ class Agreement:
             send_shift=min(segment.window_scale or 0, 14),
             receive_shift=scale_for(config.receive_buffer_max) if scaling else 0,
             scaling=scaling,
-            sack=segment.sack_permitted,
+            sack=config.sack and segment.sack_permitted,
             timestamps=config.timestamps and segment.timestamps is not None,
         )
 

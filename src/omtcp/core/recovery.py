@@ -95,7 +95,7 @@ class Recovery:
         if fresh:
             subflow.recovery_position = subflow.position
             subflow.controller.on_loss(now=now, in_flight=in_flight)
-            self._window_changed(subflow, "loss")
+            self.window_changed(subflow, "loss")
 
     def _take(self, subflow: Subflow, below: int | None, kind: Kind) -> list[tuple[int, int, int]]:
         """Move what is outstanding at positions under `below` to `lost`.
@@ -117,31 +117,6 @@ class Recovery:
             if send.outstanding:
                 break
         return taken
-
-    def on_duplicate_ack(self, now: int, subflow: Subflow) -> None:
-        """The third duplicate ACK of a peer without SACK (RFC 5681 section 3.2)."""
-        subflow.duplicates += 1
-        if subflow.in_flight > subflow.mss:  # a segment left the network (section 3.2 step 4)
-            subflow.in_flight -= subflow.mss
-            subflow.inflated += subflow.mss
-        if subflow.duplicates == 3 and not subflow.in_recovery:
-            self._lose_head(now, subflow)
-
-    def on_partial_ack(self, now: int, subflow: Subflow) -> None:
-        """An advance of a peer without SACK; during recovery it names the next hole (RFC 6582)."""
-        subflow.duplicates = 0
-        if subflow.in_recovery:
-            self._lose_head(now, subflow)
-
-    def _lose_head(self, now: int, subflow: Subflow) -> None:
-        oldest = subflow.oldest()
-        if oldest is None:
-            return
-        pieces = self._scoreboard.flights.overlapping(oldest.start, oldest.end)
-        position = oldest.position + pieces[0][0] - oldest.start + subflow.mss
-        edge = subflow.order.edge
-        self._lose_below(now, subflow, position)
-        subflow.order.edge = edge  # without SACK only the cumulative ACK ends a recovery
 
     def resend(self, now: int, subflow: Subflow) -> None:
         """Everything on `subflow` must go out again, through no fault of congestion."""
@@ -180,7 +155,7 @@ class Recovery:
         if subflow.lost_in_event <= 0 and subflow.in_recovery:
             subflow.controller.undo()
             subflow.recovery_position = subflow.order.edge
-            self._window_changed(subflow, "undo")
+            self.window_changed(subflow, "undo")
 
     def _alive(self, now: int, subflow: Subflow, sent_at: int) -> None:
         """Data that a suspect path carried did arrive: the suspicion was wrong."""
@@ -310,7 +285,7 @@ class Recovery:
                 subflow.controller.on_loss(now=now, in_flight=0)
                 window = max(window, subflow.controller.cwnd // 2)
             subflow.controller.restart(window, now)
-            self._window_changed(subflow, "restored")
+            self.window_changed(subflow, "restored")
         if self._report:
             self._report(PathRestored(subflow.index))
 
@@ -352,11 +327,11 @@ class Recovery:
             self._forget_sacked(subflow)
         subflow.order.advance(subflow.position)
         subflow.recovery_position = subflow.position
-        subflow.in_flight = subflow.inflated = subflow.duplicates = 0
+        subflow.in_flight = subflow.inflated = 0
         subflow.timeouts += 1
         subflow.rtt.backoff()
         subflow.controller.on_rto(now=now, in_flight=in_flight, same_event=same_event)
-        self._window_changed(subflow, "timeout")
+        self.window_changed(subflow, "timeout")
 
     def _forget_sacked(self, subflow: Subflow) -> None:
         """The receiver reneged (RFC 2018 section 8): everything SACKed is to be sent again."""
@@ -384,7 +359,8 @@ class Recovery:
                     deadline = at
         return deadline
 
-    def _window_changed(self, subflow: Subflow, reason: str) -> None:
+    def window_changed(self, subflow: Subflow, reason: str) -> None:
+        """Trace a window that was cut or restarted."""
         if self._report:
             controller = subflow.controller
             self._report(WindowChanged(subflow.index, controller.cwnd, controller.ssthresh, reason))

@@ -15,6 +15,7 @@ from omtcp.core.config import Config, Mode
 from omtcp.core.congestion import make_controller
 from omtcp.core.congestion.base import initial_window
 from omtcp.core.pings import Pings
+from omtcp.core.plain_recovery import PlainRecovery
 from omtcp.core.primary import PrimaryChooser
 from omtcp.core.recovery import Recovery
 from omtcp.core.rtt import RttEstimator
@@ -66,7 +67,6 @@ class Sender:
         """
         self.config = config
         self._segment_sizes = segment_sizes
-        self.sack = sack
         self._report = report
         self.buffer = SendBuffer()
         self.board = Scoreboard()
@@ -85,6 +85,10 @@ class Sender:
         self.recovery = Recovery(config, self.board, self.subflows, self.pings, report)
         self.chooser = PrimaryChooser(config, self.subflows, first_subflow, random, report)
         first_subflow.state = PathState.ACTIVE
+        self.plain: PlainRecovery | None = None
+        """How losses are found without SACK."""
+        if not sack:
+            self.plain = PlainRecovery(self.board, first_subflow, self.recovery.window_changed)
         self.closing = False
         self.right = 0
         """Right edge of the receive window."""
@@ -137,8 +141,8 @@ class Sender:
                 if first:
                     self.chooser.on_first_answer(now, answered, max(self.window_size, 1))
         board = self.board
-        if not self.sack:
-            self._on_plain_ack(now, ack)
+        if self.plain is not None and ack > board.una:
+            self.subflows[0].deflate()
         nxt = board.nxt
         credited = board.acknowledge(ack, [block for block in blocks if block[1] <= nxt])
         if credited:
@@ -155,14 +159,10 @@ class Sender:
             return True
         return len(blocks) > 1 and blocks[1][0] <= start and end <= blocks[1][1]
 
-    def _on_plain_ack(self, now: int, ack: int) -> None:
-        subflow = self.subflows[0]
-        if ack > self.board.una:
-            subflow.deflate()
-
     def on_duplicate_ack(self, now: int) -> None:
         """An ACK that acknowledges nothing while data is out, from a peer without SACK."""
-        self.recovery.on_duplicate_ack(now, self.subflows[0])
+        if self.plain is not None:
+            self.plain.on_duplicate(now)
 
     def on_too_big(self, now: int, offset: int, mss: int) -> None:
         """The path that carries `offset` takes segments of at most `mss` bytes.
@@ -182,10 +182,10 @@ class Sender:
             for subflow in self._touched:
                 subflow.settle(now)
                 before = subflow.recovery_position
-                if self.sack:
+                if self.plain is None:
                     self.recovery.detect_losses(now, subflow)
                 else:
-                    self.recovery.on_partial_ack(now, subflow)
+                    self.plain.on_advance(self.board.una)
                 if subflow.recovery_position != before:
                     self.chooser.on_loss(subflow)
             self._touched.clear()
@@ -297,8 +297,11 @@ class Sender:
 
     @property
     def stalled(self) -> bool:
-        """Whether only the receive window keeps data back while nothing is on its way."""
-        return self.busy and not self.board.flights and not self.board.lost
+        """Whether only the receive window keeps data back while nothing is on its way.
+
+        What is lost waits too: a receiver may take room back (RFC 9293 section 3.8.6).
+        """
+        return self.busy and not self.board.flights
 
     # Time
 
@@ -315,7 +318,10 @@ class Sender:
 
     def on_timers(self, now: int) -> bool:
         """Expire what is due; False once every path is defective."""
+        timeouts = self.subflows[0].timeouts
         alive = self.recovery.on_timers(now)
+        if self.plain is not None and self.subflows[0].timeouts > timeouts:
+            self.plain.on_timeout()
         if len(self.subflows) > 1:
             self._look_for_silence(now)
         else:

@@ -104,7 +104,6 @@ class Subflow:
 
         self.lost_in_event = 0
         """Bytes found lost since the last reduction began, less those that arrived after all."""
-        self.duplicates = 0
         self.inflated = 0
         """Without SACK: bytes that duplicate ACKs say have left the network."""
 
