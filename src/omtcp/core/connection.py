@@ -124,9 +124,12 @@ class Connection:
         self._events: deque[Event] = deque()
         self._handshake_path = 0
         self._handshake_attempts = 0
+        self._handshake_timeouts = 0
+        """Apart from the attempts: a SYN that the peer repeats must not keep us waiting longer."""
         self._handshake_sent_at = 0
         self._window_seq = 0
         self._window_ack = 0
+        self._max_window = 0
         self._notify_below: int | None = None
         self._dirty = False
 
@@ -140,7 +143,11 @@ class Connection:
         """Send a SYN."""
         self._now = now
         self._advance(Input.SEND_SYN)
+        self._begin_handshake(now)
+
+    def _begin_handshake(self, now: int) -> None:
         self._send_syn(now)
+        self._timers.set(Timer.HANDSHAKE, now + (INITIAL_RTO_NS << self._handshake_timeouts))
 
     def _send_syn(self, now: int) -> None:
         """The SYN or SYN-ACK, each attempt over the next path."""
@@ -149,7 +156,6 @@ class Connection:
         self._handshake_sent_at = now
         segment = self._composer.syn(now, self.config, self._path_sizes[path])
         self._control.append((path, segment))
-        self._timers.set(Timer.HANDSHAKE, now + (INITIAL_RTO_NS << self._handshake_attempts))
         self._handshake_attempts += 1
 
     def _establish(self, now: int) -> None:
@@ -206,7 +212,7 @@ class Connection:
             return
         self._composer.synchronize(segment, self.config, self.flow.version)
         self._advance(Input.RECV_SYN)
-        self._send_syn(now)
+        self._begin_handshake(now)
 
     def _on_syn_sent(self, now: int, segment: Segment) -> None:
         """RFC 9293 section 3.10.7.3."""
@@ -223,13 +229,16 @@ class Connection:
             return
         self._composer.synchronize(segment, self.config, self.flow.version)
         if acceptable:
-            self._advance(Input.RECV_SYN_ACK)
-            self._establish(now)
-            self._update_window(segment, 0, 0, shift=0)
-            self._receiver.ack_now = True
+            self._on_syn_ack(now, segment)
         else:
             self._advance(Input.RECV_SYN)
-            self._send_syn(now)
+            self._begin_handshake(now)
+
+    def _on_syn_ack(self, now: int, segment: Segment) -> None:
+        self._advance(Input.RECV_SYN_ACK)
+        self._establish(now)
+        self._update_window(segment, 0, 0, shift=0)
+        self._receiver.ack_now = True
 
     def _on_segment(self, now: int, segment: Segment) -> None:
         """RFC 9293 section 3.10.7.4, with RFC 5961 against blind attacks."""
@@ -247,7 +256,7 @@ class Connection:
                 receiver.ack_now = True  # a challenge, RFC 5961 section 3.2
             return
         if flags & SYN:
-            self._on_repeated_syn(now)
+            self._on_repeated_syn(now, segment)
             return
         if not flags & ACK:
             return
@@ -279,7 +288,7 @@ class Connection:
     def _on_unacceptable(self, now: int, start: int, segment: Segment) -> None:
         """Answer with an ACK; a duplicate's range goes into it (RFC 2883)."""
         if segment.flags & SYN and self.state is State.SYN_RECEIVED:
-            self._on_repeated_syn(now)
+            self._on_repeated_syn(now, segment)
             return
         if segment.length and start + segment.length <= self._receiver.rcv_nxt:
             self._receiver.on_data(now, start, segment.payload)
@@ -287,11 +296,16 @@ class Connection:
         if segment.flags & ACK and self.sender is not None:
             self._on_ack(now, start, segment)
 
-    def _on_repeated_syn(self, now: int) -> None:
-        if self.state is State.SYN_RECEIVED:
-            self._send_syn(now)
-        else:
+    def _on_repeated_syn(self, now: int, segment: Segment) -> None:
+        composer = self._composer
+        if self.state is not State.SYN_RECEIVED:
             self._receiver.ack_now = True  # a challenge, RFC 5961 section 4.2
+        elif not segment.flags & ACK:
+            self._send_syn(now)
+        elif segment.seq == composer.irs and segment.ack == seq_add(composer.iss, 1):
+            self._on_syn_ack(now, segment)  # both ends opened at once, RFC 9293 figure 8
+        else:
+            self._refuse(segment)
 
     def _on_ack(self, now: int, start: int, segment: Segment) -> bool:
         """Take the acknowledgment in; False when the rest of the segment is to be ignored."""
@@ -309,8 +323,8 @@ class Connection:
         una = board.una
         composer = self._composer
         ack = composer.sent_offset(segment.ack, una)
-        if ack > board.nxt:
-            self._receiver.ack_now = True
+        if not una - self._max_window <= ack <= board.nxt:
+            self._receiver.ack_now = True  # a challenge, RFC 5961 section 5.2
             return False
         if ack < una and not segment.sack:
             return True
@@ -320,7 +334,7 @@ class Connection:
         ]
         old_right = sender.right
         self._update_window(segment, start, ack)
-        if not sender.sack and self._is_duplicate_ack(segment, ack, una, old_right):
+        if sender.plain is not None and self._is_duplicate_ack(segment, ack, una, old_right):
             sender.on_duplicate_ack(now)
         sender.on_ack(now, max(ack, una), [block for block in blocks if block[0] < block[1]])
         return True
@@ -347,7 +361,9 @@ class Connection:
             return
         self._window_seq, self._window_ack = start, ack
         shift = agreement.send_shift if shift is None else shift
-        sender.right = ack + (segment.window << shift)
+        window = segment.window << shift
+        self._max_window = max(self._max_window, window)
+        sender.right = ack + window
 
     def _on_payload(self, now: int, start: int, segment: Segment) -> None:
         receiver = self._receiver
@@ -536,10 +552,11 @@ class Connection:
     def _on_timer(self, now: int, timer: Timer) -> None:
         sender = self.sender
         if timer is Timer.HANDSHAKE:
-            if self._handshake_attempts > self.config.syn_retries:
+            self._handshake_timeouts += 1
+            if self._handshake_timeouts > self.config.syn_retries:
                 self._give_up("no answer to SYN")
             else:
-                self._send_syn(now)
+                self._begin_handshake(now)
         elif timer is Timer.TIME_WAIT:
             self._finish(None, Input.TIMEOUT)
         elif timer is Timer.DELAYED_ACK:

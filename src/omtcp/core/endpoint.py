@@ -67,7 +67,8 @@ class Endpoint:
         self._secret = secret
         self._ports: set[int] = set()
         self.connections: dict[tuple[int, bytes, int], Connection] = {}
-        self._half_open = 0
+        self._half_open: set[Connection] = set()
+        """Those that a stranger's SYN made and that are not established yet."""
         self._identities = 0
         self._ready: dict[Connection, None] = {}
         self._replies: deque[Reply] = deque()
@@ -136,10 +137,9 @@ class Endpoint:
             connection = self._accept(now, source, segment)
             if connection is None:
                 return
-        was_half_open = connection.state is State.SYN_RECEIVED
         connection.handle_segment(now, segment)
-        if was_half_open and connection.state is not State.SYN_RECEIVED:
-            self._half_open -= 1
+        if connection in self._half_open and connection.state is not State.SYN_RECEIVED:
+            self._half_open.discard(connection)
             if connection.sender is not None:
                 self._accepted.append(connection)
         self._ready[connection] = None
@@ -159,12 +159,12 @@ class Endpoint:
         if not wanted or segment.destination_port not in self._ports:
             self._refuse(source, segment)
             return None
-        if self._half_open >= self.config.syn_backlog:
+        if len(self._half_open) >= self.config.syn_backlog:
             return None
-        self._half_open += 1
         flow = Flow(self.address, segment.destination_port, source, segment.source_port)
         connection = self._add(now, flow)
         connection.listen()
+        self._half_open.add(connection)
         return connection
 
     def _refuse(self, source: bytes, segment: Segment) -> None:
@@ -203,10 +203,7 @@ class Endpoint:
             if self._scheduled.get(connection) != at:
                 continue  # superseded
             del self._scheduled[connection]
-            was_half_open = connection.state is State.SYN_RECEIVED
             connection.handle_timeout(now)
-            if was_half_open and connection.state is State.CLOSED:
-                self._half_open -= 1
             self._ready[connection] = None
 
     def touch(self, connection: Connection) -> None:
@@ -256,3 +253,4 @@ class Endpoint:
         if self.connections.get(key) is connection:
             del self.connections[key]
         self._scheduled.pop(connection, None)
+        self._half_open.discard(connection)
