@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from omtcp.net.plumbing import Plumbing
+from omtcp.net.tun import Tun
 from omtcp.wire.header import HeaderWriter
 from omtcp.wire.packet import TcpPacket, parse_packet
 from omtcp.wire.tcp import ACK, SYN, Segment
@@ -141,6 +142,28 @@ def test_a_super_segment_arrives_as_segments(hosts: Hosts, tmp_path: Path, famil
             assert parsed.segment.seq == 1 + len(got)
             got += b"".join(parsed.segment.payload)
         assert got == payload
+
+
+@FAMILIES
+def test_a_super_segment_is_read_as_one(hosts: Hosts, tmp_path: Path, family: int) -> None:
+    """An upload, as the uplink's receive offload hands it on."""
+    hosts.world.write_sysctl(f"net/ipv{family}/conf/all/forwarding", "1")
+    payload = os.urandom(60_000)
+    client = ip_address({4: "203.0.113.77", 6: "2001:db8:9::77"}[family])
+    upload = HeaderWriter(client.packed, ip_address(SERVED[family]).packed, 40000, 8080)
+    with (
+        hosts.world.inside(),
+        Tun.open("client") as tun,
+        hosts.server.inside(),
+        plumb(hosts, family, tmp_path) as plumbing,
+    ):
+        hosts.world.ip("link set client up")
+        assert tun.write(upload.header(data(payload)), [payload], 1400, upload.ip_header_length)
+        got = read_from(plumbing.tuns[0], payload[-100:])
+        assert got is not None
+        packet, checksum_known = got
+        assert packet.endswith(payload)
+        assert checksum_known
 
 
 @FAMILIES
