@@ -165,7 +165,7 @@ def _write_locked(path: Path, data: bytes) -> int:
 def _lock_file(path: Path) -> int:
     """Lock the file at `path`; one that was removed while we waited is nobody's any more."""
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             with suppress(FileNotFoundError):
