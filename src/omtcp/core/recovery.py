@@ -171,7 +171,7 @@ class Recovery:
         segment, on another path. The answer to that is the comparison.
         """
         suspects = []
-        for subflow in self._subflows:
+        for subflow in sorted(self._subflows, key=lambda subflow: subflow.heard_at):
             if not subflow.usable:
                 continue
             due = self._suspect_at(subflow)
@@ -179,11 +179,10 @@ class Recovery:
                 continue
             if self._others_heard(subflow):
                 suspects.append(subflow)
+                self.suspect(now, subflow)  # now: it must not speak against the next one
             elif self._probed.get(subflow.index, -1) < subflow.heard_at:
                 self._probed[subflow.index] = now
                 self._probe(now, subflow)
-        for subflow in suspects:
-            self.suspect(now, subflow)
         return suspects
 
     def _suspect_at(self, subflow: Subflow) -> int | None:

@@ -47,10 +47,9 @@ def make_subflow(
 class Bench:
     """One connection's scoreboard, subflows and recovery; paths are chosen by the test."""
 
-    def __init__(self, *rtts_ms: float, config: Config | None = None, sack: bool = True) -> None:
+    def __init__(self, *rtts_ms: float, config: Config | None = None) -> None:
         self.now = 10 * SECOND
         self.config = config or Config()
-        self.sack_permitted = sack
         self.events: list[Event] = []
         self.board = Scoreboard()
         self.subflows = [make_subflow(i, rtt_ms=rtt) for i, rtt in enumerate(rtts_ms or (50, 50))]
@@ -83,10 +82,7 @@ class Bench:
         touched = self.recovery.on_credits(self.now, self.board.acknowledge(upto, edges))
         for subflow in touched:
             subflow.settle(self.now)
-            if self.sack_permitted:
-                self.recovery.detect_losses(self.now, subflow)
-            else:
-                self.recovery.on_partial_ack(self.now, subflow)
+            self.recovery.detect_losses(self.now, subflow)
 
     def ack(self, segments: float) -> None:
         """A cumulative acknowledgment without blocks."""

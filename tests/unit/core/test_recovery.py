@@ -1,0 +1,646 @@
+"""Loss within a subflow, silence across them, timeouts: what is concluded and what is cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omtcp.core.config import Config
+from omtcp.core.recovery import Kind
+from omtcp.core.subflow import PathState
+from omtcp.trace.events import LossDetected, PathDefective, PathRestored, PathSuspect, WindowChanged
+
+from .sending import MS, MSS, SECOND, Bench
+
+A, B = 0, 1
+
+
+class TestFastRetransmit:
+    """P3: more than 2·MSS of one subflow's data delivered above its first hole."""
+
+    def test_reordering_between_subflows_never_triggers(self) -> None:
+        bench = Bench()
+        for _ in range(20):
+            bench.send(A)
+            bench.send(B)
+        for segment in range(1, 40, 2):
+            bench.sack((segment, segment + 1))  # all that B carried, nothing of A's
+        assert bench.lost == []
+        assert bench.of(LossDetected) == []
+        assert bench.windows() == [100, 100]
+
+    @given(data=st.data())
+    def test_whatever_the_interleaving(self, data: st.DataObject) -> None:
+        """Each path delivers in order; how the paths' deliveries mix is the adversary's."""
+        bench = Bench(50, 50, 50)
+        paths = data.draw(st.lists(st.integers(0, 2), min_size=1, max_size=30))
+        queues: dict[int, list[tuple[int, int]]] = {0: [], 1: [], 2: []}
+        for path in paths:
+            send = bench.send(path, data.draw(st.integers(1, 4)))
+            queues[path].append((send.start // MSS, send.end // MSS))
+        while any(queues.values()):
+            path = data.draw(st.sampled_from([path for path, queue in queues.items() if queue]))
+            bench.sack(queues[path].pop(0))
+        assert bench.of(LossDetected) == []
+        assert bench.windows() == [100, 100, 100]
+
+    def test_exactly_two_segments_are_not_enough(self) -> None:
+        bench = Bench()
+        bench.send(A, 10)
+        bench.sack((1, 3))
+        assert bench.lost == []
+        bench.sack((1, 3.001))
+        assert bench.lost == [(0, 1)]
+
+    def test_only_that_window_is_cut(self) -> None:
+        """P11."""
+        bench = Bench(50, 50)
+        bench.send(A, 100)
+        bench.send(B, 100)
+        bench.sack((1, 4))
+        assert bench.windows() == [50, 100]
+        assert bench.of(LossDetected) == [LossDetected(A, 0, MSS, "reordering")]
+        assert bench.of(WindowChanged) == [WindowChanged(A, 50 * MSS, 50 * MSS, "loss")]
+        assert [subflow.in_flight for subflow in bench.subflows] == [96 * MSS, 100 * MSS]
+
+    def test_every_hole_with_enough_above_it_is_lost(self) -> None:
+        bench = Bench()
+        bench.send(A, 20)
+        bench.sack((1, 2), (3, 4), (5, 8), (9, 10))
+        assert bench.lost == [(0, 1), (2, 3), (4, 5)]
+
+    def test_a_block_across_two_paths_counts_for_each_by_itself(self) -> None:
+        bench = Bench()
+        for path in (A, B, A, B, A, B):
+            bench.send(path)
+        bench.sack((1, 6))
+        assert bench.lost == []  # A has 2 segments above its hole, B has none missing
+
+    def test_the_retransmission_may_take_any_path(self) -> None:
+        bench = Bench()
+        bench.send(A, 10)
+        bench.sack((1, 10))
+        again = bench.resend(B)
+        assert (again.subflow.index, again.again, again.start, again.end) == (B, True, 0, MSS)
+        bench.ack(10)
+        assert bench.subflows[B].delivered == MSS
+        assert bench.subflows[A].delivered == 9 * MSS
+        assert [subflow.in_flight for subflow in bench.subflows] == [0, 0]
+
+    def test_one_reduction_per_event(self) -> None:
+        bench = Bench()
+        bench.send(A, 100)
+        bench.sack((1, 4))
+        bench.sack((1, 4), (10, 13))
+        bench.sack((1, 4), (10, 13), (50, 53))
+        assert len(bench.of(LossDetected)) == 3
+        assert len(bench.of(WindowChanged)) == 1
+        assert bench.subflows[A].in_recovery
+
+    def test_the_window_does_not_grow_during_recovery_and_does_after(self) -> None:
+        bench = Bench()
+        subflow = bench.subflows[A]
+        subflow.limited = True
+        bench.send(A, 100)
+        bench.sack((1, 60))
+        bench.resend(A)
+        bench.sack((1, 100))
+        assert bench.windows() == [50, 100]
+        bench.ack(100)
+        assert not subflow.in_recovery
+        bench.send(A, 60)
+        bench.ack(160)
+        assert bench.windows()[A] > 50
+
+    def test_a_loss_after_recovery_is_a_new_event(self) -> None:
+        bench = Bench()
+        bench.send(A, 100)
+        bench.sack((1, 100))
+        bench.resend(A)
+        bench.ack(100)
+        bench.send(A, 50)
+        bench.sack((101, 150))
+        assert bench.windows() == [25, 100]
+
+    def test_a_retransmission_lost_again_is_detected(self) -> None:
+        """Its position is behind the data sent before it, so it needs no timeout."""
+        bench = Bench()
+        bench.send(A, 10)
+        bench.sack((1, 10))
+        bench.resend(A)
+        bench.send(A, 3)
+        assert bench.lost == []
+        bench.sack((1, 13))
+        assert bench.lost == [(0, 1)]
+        assert len(bench.of(WindowChanged)) == 2  # lost in another round trip: another event
+
+    def test_new_data_lost_while_recovering_is_a_new_event(self) -> None:
+        bench = Bench()
+        bench.send(A, 10)
+        bench.sack((1, 10))
+        bench.send(A, 10)
+        bench.sack((1, 10), (15, 20))
+        assert bench.lost == [(0, 1), (10, 15)]
+        assert len(bench.of(WindowChanged)) == 2
+
+    def test_what_was_sent_on_another_path_since_is_not_lost_with_it(self) -> None:
+        bench = Bench()
+        bench.send(A, 3)
+        bench.sack((0.5, 3))
+        bench.resend(B)
+        bench.send(A, 5)
+        bench.sack((0.5, 8))
+        assert bench.lost == []
+
+
+class TestByTime:
+    """Too little above a hole for P3: a quarter round trip of grace decides (RFC 8985)."""
+
+    def test_lost_once_overdue(self) -> None:
+        bench = Bench(40, 40)
+        bench.send(A, 2)
+        bench.send(B, 1)
+        bench.wait(40)
+        bench.sack((1, 2))
+        assert bench.lost == []
+        at = bench.recovery.deadline(bench.now)
+        assert at == bench.now + 10 * MS
+        bench.wait(9.999)
+        bench.recovery.on_timers(bench.now)
+        assert bench.lost == []
+        bench.wait(0.001)
+        bench.recovery.on_timers(bench.now)
+        assert bench.lost == [(0, 1)]
+        assert [event.path for event in bench.of(WindowChanged)] == [A]
+
+    def test_late_credits_find_it_too(self) -> None:
+        bench = Bench(40, 40)
+        bench.send(A, 1)
+        bench.wait(20)
+        bench.send(A, 1)
+        bench.wait(40)
+        bench.sack((1, 2))
+        assert bench.lost == [(0, 1)]
+
+    def test_but_not_what_was_sent_after_all_that_was_delivered(self) -> None:
+        bench = Bench(40, 40)
+        bench.send(A, 1)
+        bench.wait(60)
+        bench.ack(0.5)
+        bench.sack((0.7, 0.9))
+        bench.send(A, 3)
+        bench.wait(100)
+        bench.recovery.on_timers(bench.now)
+        assert bench.lost == [(0.5, 0.7)]
+        assert bench.board.flights.total == 3100
+
+    def test_nothing_out_of_order_is_never_overdue(self) -> None:
+        bench = Bench(40, 40)
+        bench.send(A, 2)
+        bench.wait(150)
+        bench.recovery.on_timers(bench.now)
+        assert bench.lost == []
+
+
+class TestSpurious:
+    def test_a_late_arrival_of_all_takes_the_reduction_back(self) -> None:
+        bench = Bench()
+        bench.send(A, 100)
+        bench.sack((1, 4))
+        assert bench.windows()[A] == 50
+        bench.ack(4)
+        assert bench.windows()[A] == 100
+        assert bench.of(WindowChanged)[-1].reason == "undo"
+        assert not bench.subflows[A].in_recovery
+
+    def test_a_late_arrival_of_a_part_does_not(self) -> None:
+        bench = Bench()
+        bench.send(A, 100)
+        bench.sack((1, 2), (3, 20))
+        assert bench.lost == [(0, 1), (2, 3)]
+        bench.resend(A, 1)
+        bench.ack(20)
+        assert bench.windows()[A] == 50
+
+    def test_an_answer_faster_than_the_path_belongs_to_the_first_copy(self) -> None:
+        bench = Bench(80, 50)
+        bench.send(A, 3)
+        bench.wait(200)
+        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.resend(B)
+        bench.wait(5)  # B needs 50 ms
+        bench.ack(3)
+        assert bench.subflows[A].state is PathState.ACTIVE
+        assert bench.of(PathRestored) == [PathRestored(A)]
+
+    def test_an_answer_in_time_proves_nothing_about_the_first_copy(self) -> None:
+        bench = Bench(80, 50)
+        bench.send(A, 3)
+        bench.wait(200)
+        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.resend(B)
+        bench.wait(50)
+        bench.ack(3)
+        assert bench.subflows[A].state is PathState.SUSPECT
+
+    def test_nor_does_a_fast_answer_to_a_second_copy_on_the_same_path(self) -> None:
+        bench = Bench(80, 50)
+        bench.send(A, 10)
+        bench.sack((1, 10))
+        bench.resend(A)
+        bench.wait(5)
+        bench.ack(10)
+        assert bench.of(PathRestored) == []
+
+
+class TestSilence:
+    def silent_a(self, config: Config | None = None) -> Bench:
+        """A owes an answer for long, B has just answered."""
+        bench = Bench(50, 50, config=config)
+        bench.send(A, 5)
+        bench.send(B, 5)
+        bench.wait(70)
+        bench.sack((5, 8))
+        return bench
+
+    def test_a_path_silent_while_others_answer_is_suspect(self) -> None:
+        bench = self.silent_a()
+        a = bench.subflows[A]
+        due = bench.recovery.deadline(bench.now)
+        assert due == bench.now + 5 * MS  # 1.5·SRTT after its oldest transmission
+        bench.wait(4.999)
+        assert bench.recovery.check_silence(bench.now) == []
+        bench.wait(0.001)
+        assert bench.recovery.check_silence(bench.now) == [a]
+        assert a.state is PathState.SUSPECT
+        assert bench.lost == [(0, 5)]
+        assert (a.in_flight, bench.subflows[B].in_flight) == (0, 2 * MSS)
+        assert bench.of(PathSuspect) == [PathSuspect(A, 75 * MS)]
+        assert bench.of(LossDetected) == [LossDetected(A, 0, 5 * MSS, "silence")]
+        assert bench.windows() == [100, 100]
+        assert bench.board.lost.values[0].lost_by == Kind.SUSPECT
+        assert bench.pings.due(bench.now, busy=True) is a
+
+    def test_a_single_path_has_nobody_to_be_compared_with(self) -> None:
+        bench = Bench(50)
+        bench.send(A, 5)
+        bench.wait(190)
+        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.lost == []
+
+    def test_with_nothing_to_compare_one_segment_is_a_probe(self) -> None:
+        bench = Bench(50, 50)
+        bench.send(A, 5)
+        bench.wait(76)
+        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.lost == [(0, 1)]
+        assert bench.board.lost.values[0].lost_by == Kind.PROBE
+        bench.wait(10)
+        bench.recovery.check_silence(bench.now)
+        assert bench.lost == [(0, 1)]  # one probe until it is heard again
+        assert bench.windows() == [100, 100]
+        bench.resend(B)
+        bench.wait(50)
+        bench.ack(1)
+        assert bench.recovery.check_silence(bench.now) == [bench.subflows[A]]
+        assert bench.lost == [(1, 5)]
+
+    def test_the_probe_is_the_first_segment_still_out(self) -> None:
+        bench = Bench(50, 50)
+        bench.send(A, 5)
+        bench.wait(50)
+        bench.ack(2)
+        bench.wait(25)
+        bench.recovery.check_silence(bench.now)
+        assert bench.lost == [(2, 3)]
+
+    def test_the_probe_skips_what_another_path_has_taken_over(self) -> None:
+        bench = Bench(50, 50)
+        bench.send(A, 5)
+        bench.wait(76)
+        bench.recovery.check_silence(bench.now)
+        bench.resend(B)
+        bench.subflows[A].hear(bench.now, 0)
+        bench.wait(50)
+        bench.subflows[B].state = PathState.ACTIVE
+        bench.recovery._probe(bench.now, bench.subflows[A])
+        assert bench.lost == [(1, 2)]
+
+    def test_two_silent_paths_are_not_suspected_by_each_other(self) -> None:
+        """When the acknowledgments' own way fails, all look silent: one must stay in use."""
+        bench = Bench(50, 50)
+        bench.send(A, 5)
+        bench.send(B, 5)
+        bench.wait(60)
+        bench.sack((1, 2), (6, 7))
+        bench.wait(40)
+        bench.recovery.check_silence(bench.now)
+        assert any(subflow.usable for subflow in bench.subflows)
+
+    def test_pings_left_unanswered_are_silence_too(self) -> None:
+        bench = Bench(50, 50)
+        a, b = bench.subflows
+        bench.pings.send(bench.now, a)
+        bench.wait(500)
+        b.hear(bench.now, bench.now)
+        assert bench.recovery.check_silence(bench.now) == []
+        bench.pings.send(bench.now, a)
+        assert bench.recovery.check_silence(bench.now) == [a]
+        assert a.state is PathState.SUSPECT
+
+    def test_an_idle_path_without_comparison_has_nothing_to_probe_with(self) -> None:
+        bench = Bench(50, 50)
+        bench.wait(1)
+        for _ in range(2):
+            bench.pings.send(bench.now, bench.subflows[A])
+        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.lost == []
+
+    def test_suspecting_an_idle_path_starts_its_silence_now(self) -> None:
+        bench = Bench(50, 50)
+        bench.recovery.suspect(bench.now, bench.subflows[A])
+        assert bench.subflows[A].silent_since == bench.now
+
+    def test_data_of_a_suspect_path_that_arrives_clears_it(self) -> None:
+        bench = self.silent_a()
+        bench.wait(10)
+        bench.recovery.check_silence(bench.now)
+        bench.ack(5)
+        a = bench.subflows[A]
+        assert a.state is PathState.ACTIVE
+        assert bench.lost == []
+        assert bench.windows() == [100, 100]
+        assert bench.of(PathRestored) == [PathRestored(A)]
+
+    def test_unused_paths_are_not_judged(self) -> None:
+        bench = Bench(50, 50, 50)
+        bench.send(A, 1)
+        bench.subflows[A].state = PathState.DEFECTIVE
+        bench.wait(100)
+        bench.subflows[B].hear(bench.now, bench.now)
+        assert bench.recovery.check_silence(bench.now) == []
+
+
+class TestRestore:
+    def answered_after(self, ms: float) -> Bench:
+        """A fell silent, was suspected, and answered a ping `ms` after its oldest transmission."""
+        bench = Bench(50, 50)
+        a = bench.subflows[A]
+        bench.send(A, 100)
+        bench.wait(50)
+        bench.ack(100)
+        bench.send(A, 5)
+        bench.wait(80)
+        bench.subflows[B].hear(bench.now, bench.now)
+        assert bench.recovery.check_silence(bench.now) == [a]
+        offset = bench.pings.send(bench.now, a)
+        bench.wait(ms - 80)
+        assert bench.pings.answer(bench.now, offset, offset + 1) is a
+        bench.recovery.restore(bench.now, a)
+        assert a.usable
+        assert bench.of(PathRestored) == [PathRestored(A)]
+        return bench
+
+    def test_a_short_silence_was_a_loss_of_what_was_under_way(self) -> None:
+        bench = self.answered_after(200)  # less than the RTO of 250 ms
+        controller = bench.subflows[A].controller
+        assert (controller.cwnd, controller.ssthresh) == (25 * MSS, 50 * MSS)
+
+    def test_an_untried_path_starts_as_it_is(self) -> None:
+        bench = Bench(50, 50)
+        b = bench.subflows[B]
+        b.state = PathState.UNTRIED
+        bench.recovery.restore(bench.now, b)
+        assert b.usable
+        assert bench.events == []
+
+    def test_of_an_active_path_is_nothing(self) -> None:
+        bench = Bench(50, 50)
+        bench.subflows[A].timeouts = 2
+        bench.recovery.restore(bench.now, bench.subflows[A])
+        assert (bench.events, bench.subflows[A].timeouts) == ([], 2)
+
+
+class TestSlowRetransmit:
+    """P4: data of a waiting subflow moves before the receive buffer runs out."""
+
+    def waiting(self) -> Bench:
+        """A has exhausted its window and hears nothing; B has answered since."""
+        bench = Bench(80, 50, config=Config(suspect_floor_ns=20 * MS))
+        bench.subflows[A].controller.cwnd = 5 * MSS
+        bench.send(A, 5)
+        bench.send(B, 5)
+        bench.wait(85)
+        bench.sack((5, 8))
+        bench.wait(5)
+        return bench
+
+    def test_once_the_space_left_is_less_than_the_helper_s_window(self) -> None:
+        bench = self.waiting()
+        assert not bench.recovery.slow_retransmit(bench.now, 100 * MSS)
+        assert bench.recovery.slow_retransmit(bench.now, 100 * MSS - 1)
+        assert bench.lost == [(0, 5)]
+        assert bench.board.lost.values[0].lost_by == Kind.SLOW
+        assert bench.subflows[A].state is PathState.SUSPECT
+        assert bench.windows() == [5, 100]
+
+    def test_not_before_an_answer_was_due(self) -> None:
+        bench = self.waiting()
+        bench.now -= 1 * MS
+        assert not bench.recovery.slow_retransmit(bench.now, 0)
+
+    def test_not_while_its_window_is_open(self) -> None:
+        bench = self.waiting()
+        bench.subflows[A].controller.cwnd = 6 * MSS
+        assert not bench.recovery.slow_retransmit(bench.now, 0)
+
+    def test_not_without_another_path(self) -> None:
+        bench = self.waiting()
+        bench.subflows[B].state = PathState.SUSPECT
+        assert not bench.recovery.slow_retransmit(bench.now, 0)
+
+    def test_not_when_the_other_path_is_as_silent(self) -> None:
+        bench = self.waiting()
+        bench.subflows[B].heard_at = 0
+        assert not bench.recovery.slow_retransmit(bench.now, 0)
+
+    def test_the_helper_is_the_nearest(self) -> None:
+        bench = Bench(80, 50, 20)
+        bench.subflows[A].controller.cwnd = 5 * MSS
+        bench.subflows[2].controller.cwnd = 30 * MSS
+        bench.send(A, 5)
+        bench.send(2, 1)
+        bench.wait(85)
+        bench.sack((5, 6))
+        bench.wait(10)
+        assert not bench.recovery.slow_retransmit(bench.now, 50 * MSS)
+        assert bench.recovery.slow_retransmit(bench.now, 20 * MSS)
+
+    def test_the_last_usable_path_keeps_its_data(self) -> None:
+        """Both wait with full windows; once the first has moved, the other has no helper left."""
+        bench = Bench(50, 50)
+        for path in (A, B):
+            bench.subflows[path].controller.cwnd = 5 * MSS
+            bench.send(path, 5)
+        bench.wait(61)
+        for subflow in bench.subflows:
+            subflow.heard_at = bench.now - 1
+        bench.wait(61)
+        assert bench.recovery.slow_retransmit(bench.now, 0)
+        assert [subflow.usable for subflow in bench.subflows] == [False, True]
+
+
+class TestTimeout:
+    """P5: a retransmission timer and a user timeout per subflow."""
+
+    def test_of_one_subflow_alone(self) -> None:
+        bench = Bench(50, 300)
+        bench.send(A, 5)
+        bench.send(B, 5)
+        rto_at = bench.subflows[A].rto_at
+        assert rto_at == bench.now + 250 * MS
+        bench.now = rto_at
+        assert bench.recovery.on_timers(bench.now)
+        assert bench.lost == [(0, 5)]
+        assert bench.windows() == [1, 100]
+        assert [subflow.timeouts for subflow in bench.subflows] == [1, 0]
+        assert bench.of(LossDetected) == [LossDetected(A, 0, 5 * MSS, "timeout")]
+        assert bench.of(WindowChanged) == [WindowChanged(A, MSS, 2500, "timeout")]
+        assert (bench.subflows[A].in_flight, bench.subflows[A].rto_at) == (0, None)
+
+    def test_doubles_each_time(self) -> None:
+        bench = Bench(50)
+        bench.send(A)
+        for expected in (250, 500, 1000):
+            at = bench.subflows[A].rto_at
+            assert at == bench.now + expected * MS
+            bench.now = at
+            bench.recovery.on_timers(bench.now)
+            bench.resend(A)
+        assert bench.subflows[A].timeouts == 3
+        bench.ack(1)
+        assert bench.subflows[A].timeouts == 0
+        assert bench.subflows[A].rtt.rto_ns == 250 * MS
+
+    def test_during_fast_recovery_reduces_ssthresh_no_further(self) -> None:
+        bench = Bench(50)
+        bench.send(A, 100)
+        bench.sack((1, 50))
+        ssthresh = bench.subflows[A].controller.ssthresh
+        bench.now += 250 * MS
+        bench.recovery.on_timers(bench.now)
+        assert bench.subflows[A].controller.ssthresh == ssthresh
+        assert bench.windows() == [1]
+        assert bench.lost == [(0, 1), (50, 100)]
+
+    def test_the_user_timeout_makes_a_path_defective(self) -> None:
+        bench = Bench(50, 50, config=Config(user_timeout_ns=10 * SECOND))
+        bench.pings.send(bench.now, bench.subflows[B])
+        assert bench.recovery.deadline(bench.now) == bench.now + 10 * SECOND
+        bench.wait(9999)
+        assert bench.recovery.on_timers(bench.now)
+        assert bench.subflows[B].usable
+        bench.wait(1)
+        assert bench.recovery.on_timers(bench.now)
+        assert bench.subflows[B].state is PathState.DEFECTIVE
+        assert bench.of(PathDefective) == [PathDefective(B)]
+        assert bench.recovery.deadline(bench.now) is None
+
+    def test_all_defective_is_the_end(self) -> None:
+        bench = Bench(50, 50, config=Config(user_timeout_ns=10 * SECOND))
+        for subflow in bench.subflows:
+            bench.pings.send(bench.now, subflow)
+        bench.wait(10_000)
+        assert not bench.recovery.on_timers(bench.now)
+        assert bench.of(PathDefective) == [PathDefective(A), PathDefective(B)]
+        assert not bench.recovery.on_timers(bench.now)
+        assert len(bench.of(PathDefective)) == 2
+
+    def test_an_answer_starts_the_user_timeout_anew(self) -> None:
+        bench = Bench(50, config=Config(user_timeout_ns=10 * SECOND))
+        bench.send(A, 2)
+        bench.wait(9000)
+        bench.ack(1)
+        bench.wait(9000)
+        assert bench.recovery.on_timers(bench.now)
+        bench.wait(1000)
+        assert not bench.recovery.on_timers(bench.now)
+
+    def test_nothing_due_nothing_done(self) -> None:
+        bench = Bench(50, 50)
+        assert bench.recovery.deadline(bench.now) is None
+        assert bench.recovery.on_timers(bench.now)
+        assert bench.events == []
+
+    def test_the_deadline_is_the_earliest_of_all(self) -> None:
+        bench = Bench(50, 200)
+        bench.send(B)
+        silence_at = bench.recovery.deadline(bench.now)
+        assert silence_at == bench.now + 300 * MS  # 1.5·SRTT; its RTO is 400 ms
+        bench.send(A)
+        assert bench.recovery.deadline(bench.now) == bench.now + 75 * MS
+        bench.wait(80)
+        bench.recovery.check_silence(bench.now)  # A's probe is on its way: its RTO is left
+        bench.resend(A)
+        assert bench.recovery.deadline(bench.now) == bench.now + 220 * MS
+
+
+class TestReneging:
+    def test_a_sacked_left_edge_at_a_timeout_puts_all_back(self) -> None:
+        bench = Bench(50, 50)
+        bench.send(A, 4)
+        bench.send(B, 2)
+        bench.send(A, 2)
+        bench.sack((1, 2), (4, 6))
+        bench.ack(1)  # and not 2: the second segment was dropped again
+        bench.now += 250 * MS
+        bench.recovery.on_timers(bench.now)
+        assert bench.lost == [(1, 2), (2, 4), (4, 6), (6, 8)]
+        assert list(bench.board.sacked) == []
+        assert bench.resend(B).end == 8 * MSS
+        bench.ack(8)
+        assert bench.board.flights.total == bench.board.lost.total == 0
+
+    def test_no_timeout_is_taken_for_reneging(self) -> None:
+        bench = Bench(50, 50)
+        bench.send(A, 4)
+        bench.sack((2, 4))
+        bench.now += 250 * MS
+        bench.recovery.on_timers(bench.now)
+        assert bench.lost == [(0, 2)]
+        assert list(bench.board.sacked) == [(2 * MSS, 4 * MSS)]
+
+
+def test_resend_repeats_all_without_blaming_the_path() -> None:
+    bench = Bench(50, 50)
+    bench.send(A, 3)
+    bench.send(B, 2)
+    bench.wait(30)
+    bench.recovery.resend(bench.now, bench.subflows[A])
+    assert bench.lost == [(0, 3)]
+    assert bench.windows() == [100, 100]
+    assert (bench.subflows[A].in_flight, bench.of(LossDetected)) == (0, [])
+
+
+@pytest.mark.parametrize("lose", [True, False])
+def test_untraced(lose: bool) -> None:
+    """Without a listener no event is built, and the same is decided."""
+    bench = Bench(50, 50)
+    bench.recovery._report = None
+    bench.send(A, 10)
+    bench.send(B, 10)
+    bench.wait(50)
+    if lose:
+        bench.sack((1, 10))
+        bench.resend(A)
+    bench.wait(80)
+    bench.subflows[B].hear(bench.now, bench.now)
+    assert bench.recovery.check_silence(bench.now) == [bench.subflows[A]]
+    bench.recovery.restore(bench.now, bench.subflows[A])
+    bench.wait(1000)
+    bench.recovery.on_timers(bench.now)
+    assert bench.subflows[B].timeouts == 1
+    bench.wait(100_000)
+    bench.pings.send(0, bench.subflows[A])
+    bench.recovery.on_timers(bench.now)
+    assert bench.subflows[A].state is PathState.DEFECTIVE
+    assert bench.events == [event for event in bench.events if "Ping" in type(event).__name__]
