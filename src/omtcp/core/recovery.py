@@ -272,7 +272,6 @@ class Recovery:
         if subflow.state is PathState.ACTIVE:
             return
         known = subflow.state is not PathState.UNTRIED
-        silent_for = now - (subflow.silent_since or now)
         subflow.state = PathState.ACTIVE
         subflow.timeouts = 0
         if not known:
@@ -280,7 +279,7 @@ class Recovery:
         subflow.recovery_position = subflow.order.edge
         if restart:
             window = initial_window(subflow.mss)
-            if silent_for < subflow.rtt.rto_ns:
+            if subflow.silence_ns < subflow.rtt.rto_ns:
                 subflow.controller.on_loss(now=now, in_flight=0)
                 window = max(window, subflow.controller.cwnd // 2)
             subflow.controller.restart(window, now)

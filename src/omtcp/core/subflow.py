@@ -98,6 +98,8 @@ class Subflow:
         """When the newest transmission that was credited had been sent."""
         self.silent_since: int | None = None
         """First transmission since then, None while nothing is owed an answer."""
+        self.silence_ns = 0
+        """How long it had been silent when it was last heard."""
         self.timer_base = 0
         self.timeouts = 0
         """Consecutive RTO expiries."""
@@ -184,6 +186,7 @@ class Subflow:
 
     def hear(self, now: int, sent_at: int) -> None:
         """Something sent over this path at `sent_at` was answered."""
+        self.silence_ns = now - self.silent_since if self.silent_since is not None else 0
         self.heard_at = now
         self.heard_sent_at = max(self.heard_sent_at, sent_at)
         self.silent_since = now if self.in_flight else None

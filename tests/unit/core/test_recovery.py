@@ -405,6 +405,12 @@ class TestRestore:
         controller = bench.subflows[A].controller
         assert (controller.cwnd, controller.ssthresh) == (25 * MSS, 50 * MSS)
 
+    def test_a_long_silence_ends_in_a_small_window(self) -> None:
+        bench = self.answered_after(3000)
+        controller = bench.subflows[A].controller
+        assert controller.cwnd == 10 * MSS
+        assert controller.ssthresh == 100 * MSS
+
     def test_an_untried_path_starts_as_it_is(self) -> None:
         bench = Bench(50, 50)
         b = bench.subflows[B]
