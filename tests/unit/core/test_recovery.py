@@ -392,8 +392,9 @@ class TestRestore:
         bench.wait(80)
         bench.subflows[B].hear(bench.now, bench.now)
         assert bench.recovery.check_silence(bench.now) == [a]
+        bench.wait(ms - 80 - 50)
         offset = bench.pings.send(bench.now, a)
-        bench.wait(ms - 80)
+        bench.wait(50)
         assert bench.pings.answer(bench.now, offset, offset + 1) is a
         bench.recovery.restore(bench.now, a)
         assert a.usable
