@@ -131,9 +131,8 @@ class Recovery:
         touched = set()
         for send, start, end, was_lost in credited:
             subflow = send.subflow
-            if send.again and self._too_early(now, send.sent_at, subflow):
-                origin = send.origin
-                assert origin is not None
+            origin = send.origin
+            if origin is not None and self._too_early(now, send.sent_at, subflow):
                 if origin.subflow is not subflow:
                     self._alive(now, origin.subflow, origin.sent_at)
             subflow.credit(now, send, start, end, was_lost)

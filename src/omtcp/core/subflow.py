@@ -226,8 +226,14 @@ class Subflow:
         self.inflated = 0
 
     def send_for(self, start: int, end: int) -> Send:
-        """A record for a range whose transmission is no longer known."""
+        """A record for a range whose transmission is no longer known.
+
+        Should the range be acknowledged before it goes out again, that measures no round trip and
+        concerns no position that is still to be sent.
+        """
         send = Send(self, start, end, self.heard_at)
+        send.position -= end - start
+        send.again = True
         send.outstanding = 0
         return send
 

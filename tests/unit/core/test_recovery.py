@@ -616,6 +616,37 @@ class TestReneging:
         assert bench.lost == [(0, 2)]
         assert list(bench.board.sacked) == [(2 * MSS, 4 * MSS)]
 
+    def test_data_thought_reneged_may_arrive_after_all(self) -> None:
+        """It says nothing about round trips, windows, or positions not yet sent."""
+        bench = Bench(50, 50)
+        bench.send(A, 4)
+        bench.sack((1, 2))
+        bench.ack(1)
+        bench.now += 250 * MS
+        bench.recovery.on_timers(bench.now)
+        a = bench.subflows[A]
+        bench.wait(1)
+        bench.ack(2)
+        assert a.order.edge == a.position
+        assert a.rtt.latest_ns == 50 * MS
+        assert bench.windows()[A] < 5
+        assert (a.in_flight, bench.lost) == (0, [(2, 4)])
+
+    def test_losses_after_reneging_are_still_found(self) -> None:
+        bench = Bench(50, 50)
+        bench.send(A, 40)
+        bench.sack((1, 40))
+        bench.resend(A)
+        bench.ack(1)
+        bench.send(A, 1)
+        bench.now += 250 * MS
+        bench.recovery.on_timers(bench.now)
+        bench.ack(40)  # none of it was dropped, it was an old acknowledgment that came late
+        bench.resend(B)
+        bench.send(A, 5)
+        bench.sack((42, 46))
+        assert bench.lost == [(41, 42)]
+
 
 def test_resend_repeats_all_without_blaming_the_path() -> None:
     bench = Bench(50, 50)
