@@ -37,14 +37,14 @@ BACK = -1
 Filter = Callable[[int, Segment], bool]
 """(now, segment) -> whether the network drops it."""
 Tap = Callable[[int, int, Segment], None]
-"""(now, path or BACK, packet) for each packet that is put on a link, before the link's verdict."""
+"""(now, path or BACK, packet)."""
 
 
 class Pair:
     """A server and its clients; see the module.
 
     Attributes worth knowing: `client`, `accepted` and `clients`, `connections` (the first, and
-    all, in the order they came); `drops` and `drops_back` (filters per direction); `taps`.
+    all, in the order they came); `drops`, `path_drops` and `drops_back` (filters); `taps`.
     """
 
     def __init__(
@@ -89,9 +89,14 @@ class Pair:
         self._first_writer = Writer()
         self.drops: list[Filter] = []
         """Any of them may drop a packet on its way to the client."""
+        self.path_drops: list[list[Filter]] = [[] for _ in links]
+        """The same for each path alone."""
         self.drops_back: list[Filter] = []
         """Any of them may drop a packet on its way to the server."""
         self.taps: list[Tap] = []
+        """See each packet as it is sent, before any link decides about it."""
+        self.arrival_taps: list[Tap] = []
+        """See each packet as it arrives."""
         self.sent_segments = 0
         self._schedule: list[tuple[int, int, Callable[[int], None]]] = []
         self._ids = count()
@@ -242,10 +247,12 @@ class Pair:
         self.now = now = max(self.now, now)
         while self._schedule and self._schedule[0][0] <= now:
             heapq.heappop(self._schedule)[2](now)
-        for pipe in self.forward:
+        for path, pipe in enumerate(self.forward):
             while (segment := pipe.poll_delivery(now)) is not None:
+                self._arrive(now, path, segment)
                 self.remote.handle_segment(now, SERVER, segment)
         while (segment := self.back.poll_delivery(now)) is not None:
+            self._arrive(now, BACK, segment)
             self.server.handle_segment(now, CLIENT, segment)
         for endpoint in (self.server, self.remote):
             at = endpoint.poll_timeout()
@@ -253,6 +260,10 @@ class Pair:
                 endpoint.handle_timeout(now)
         self._drain()
         return True
+
+    def _arrive(self, now: int, path: int, segment: Segment) -> None:
+        for tap in self.arrival_taps:
+            tap(now, path, segment)
 
     def _next(self) -> int | None:
         times = [pipe.next_delivery() for pipe in (*self.forward, self.back)]
@@ -323,11 +334,12 @@ class Pair:
 
     def _forward(self, path: int, segment: Segment, segment_size: int) -> None:
         pipe = self.forward[path]
+        drops = self.drops + self.path_drops[path]
         for piece in cut(segment, segment_size):
             self.sent_segments += 1
             for tap in self.taps:
                 tap(self.now, path, piece)
-            if any(drop(self.now, piece) for drop in self.drops):
+            if any(drop(self.now, piece) for drop in drops):
                 continue
             pipe.send(self.now, piece, wire_size(piece), ect=piece.ecn != 0)
 
