@@ -97,6 +97,11 @@ class PrimaryChooser:
         self._streak = 0
         """Evaluations in a row that found the favourite better."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether the primary has shown what it can do; before, it is a guess."""
+        return self._records[id(self.primary)].tried >= TRIED
+
     def next_interval_ns(self) -> int:
         """Time to the next evaluation, randomised so that connections do not move in step (P9)."""
         return int(self._config.primary_interval_ns * (0.8 + 0.4 * self._random()))
@@ -113,13 +118,22 @@ class PrimaryChooser:
         """Measure, choose, and set each subflow's share of the growth budget."""
         elapsed = now - self._evaluated_at
         self._evaluated_at = now
-        if elapsed <= 0:
+        if elapsed <= 0 or not self._delivering():
             return
         for subflow in self._subflows:
             self._measure(subflow, elapsed / SECOND, hungry)
         if self._config.mode is Mode.PRIMARY and len(self._subflows) > 1:
             self._choose(now, window_size)
         self.grow(now, window_size)
+
+    def _delivering(self) -> bool:
+        """Whether anything arrived since the last evaluation.
+
+        If not, all paths or the way back are cut, which says nothing about who is better.
+        """
+        return any(
+            subflow.delivered > self._records[id(subflow)].delivered for subflow in self._subflows
+        )
 
     def _measure(self, subflow: Subflow, seconds: float, hungry: bool) -> None:
         """Learn from what was delivered; `hungry` says that there was always more to send."""
@@ -160,7 +174,7 @@ class PrimaryChooser:
         record = self._records[id(subflow)]
         if subflow is self.primary or record.tried >= TRIED or self._has_met_its_limit(subflow):
             return min(record.potential, allowed)
-        if self._records[id(self.primary)].tried < TRIED:
+        if not self.settled:
             return min(max(record.potential, self._records[id(self.primary)].potential), allowed)
         return allowed
 

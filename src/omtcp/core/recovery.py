@@ -12,7 +12,7 @@ from enum import StrEnum
 from omtcp.core.config import Config
 from omtcp.core.congestion.base import initial_window
 from omtcp.core.pings import Pings
-from omtcp.core.scoreboard import Credit, Scoreboard
+from omtcp.core.scoreboard import Credit, Scoreboard, Send
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.trace.events import (
     Event,
@@ -60,14 +60,18 @@ class Recovery:
         What is too little for that rule is judged by time (RFC 8985 section 6.2): a transmission
         is lost when a later one was delivered and a quarter RTT of grace has passed.
         """
+        found = self._detect(now, subflow)
+        subflow.reduce(safe=not found)
+
+    def _detect(self, now: int, subflow: Subflow) -> bool:
+        """Whether anything was lost."""
         if not subflow.order.islands:
-            return
+            return False
         below = subflow.order.lost_below(2 * subflow.mss)
         overdue_at = self._overdue_at(subflow)
         if overdue_at is not None and overdue_at <= now:
             below = max(below or 0, self._overdue_below(subflow))
-        if below:
-            self._lose_below(now, subflow, below)
+        return bool(below) and self._lose_below(now, subflow, below or 0)
 
     def _overdue_at(self, subflow: Subflow) -> int | None:
         oldest = subflow.oldest()
@@ -82,12 +86,13 @@ class Recovery:
         assert oldest is not None
         return min(oldest.position + oldest.end - oldest.start, subflow.order.top)
 
-    def _lose_below(self, now: int, subflow: Subflow, below: int) -> None:
+    def _lose_below(self, now: int, subflow: Subflow, below: int) -> bool:
         in_flight = subflow.in_flight
         if not subflow.in_recovery:
             subflow.lost_in_event = 0
         fresh = False
-        for start, end, position in self._take(subflow, below, Kind.FAST):
+        taken = self._take(subflow, below, Kind.FAST)
+        for start, end, position in taken:
             fresh = fresh or position >= subflow.recovery_position
             if self._report:
                 self._report(LossDetected(subflow.index, start, end, "reordering"))
@@ -95,7 +100,9 @@ class Recovery:
         if fresh:
             subflow.recovery_position = subflow.position
             subflow.controller.on_loss(now=now, in_flight=in_flight)
+            subflow.begin_reduction(in_flight)
             self.window_changed(subflow, "loss")
+        return bool(taken)
 
     def _take(self, subflow: Subflow, below: int | None, kind: Kind) -> list[tuple[int, int, int]]:
         """Move what is outstanding at positions under `below` to `lost`.
@@ -132,9 +139,9 @@ class Recovery:
         for send, start, end, was_lost in credited:
             subflow = send.subflow
             origin = send.origin
-            if origin is not None and self._too_early(now, send.sent_at, subflow):
-                if origin.subflow is not subflow:
-                    self._alive(now, origin.subflow, origin.sent_at)
+            if origin is not None and self._too_early(now, send):
+                subflow.drop(end - start)  # the copy is still under way, and owed nothing
+                send, subflow, was_lost = origin, origin.subflow, True
             subflow.credit(now, send, start, end, was_lost)
             touched.add(subflow)
             if was_lost:
@@ -144,9 +151,9 @@ class Recovery:
         return touched
 
     @staticmethod
-    def _too_early(now: int, sent_at: int, subflow: Subflow) -> bool:
-        """An answer faster than the path can be answers the earlier copy."""
-        return now - sent_at < subflow.rtt.min_rtt_ns * 3 // 4
+    def _too_early(now: int, send: Send) -> bool:
+        """Whether an answer came faster than the path can be, so that it answers the first copy."""
+        return now - send.sent_at < send.subflow.rtt.min_rtt_ns * 3 // 4
 
     def _spurious(self, subflow: Subflow, size: int) -> None:
         """Bytes taken for lost arrived before they were sent again."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 from omtcp.core.subflow import Subflow
 
 
-def in_order(subflows: list[Subflow], primary: Subflow) -> list[Subflow]:
-    """The usable paths: the primary first, then by RTT; those in timeout last."""
+def in_order(subflows: list[Subflow], primary: Subflow | None) -> list[Subflow]:
+    """The usable paths: the primary first, if there is one, then by RTT; those in timeout last."""
     usable = [subflow for subflow in subflows if subflow.state == "active"]
     if len(usable) > 1:
         usable.sort(
@@ -48,8 +48,15 @@ def for_new_data(
 
 
 def for_retransmission(paths: list[Subflow]) -> tuple[Subflow | None, int]:
-    """The path for lost data: any with room in its window, best first (P3)."""
+    """The path for lost data: any with room in its window, best first (P3).
+
+    A path that is much slower than the best would only keep the receiver waiting: the best one
+    will have room within a fraction of its round trip.
+    """
+    patience = paths[0].rtt.srtt_ns * 3 // 2 if paths else 0
     for subflow in paths:
+        if subflow is not paths[0] and subflow.rtt.srtt_ns > patience:
+            continue
         space = subflow.space
         if space >= subflow.mss or subflow.in_flight <= 0:
             return subflow, max(min(space, subflow.quantum), subflow.mss)

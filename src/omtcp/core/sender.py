@@ -17,7 +17,7 @@ from omtcp.core.congestion.base import initial_window
 from omtcp.core.pings import Pings
 from omtcp.core.plain_recovery import PlainRecovery
 from omtcp.core.primary import PrimaryChooser
-from omtcp.core.recovery import Recovery
+from omtcp.core.recovery import Kind, Recovery
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scheduler import for_new_data, for_retransmission, in_order
 from omtcp.core.scoreboard import Scoreboard
@@ -226,7 +226,11 @@ class Sender:
         return not self.fin_acked
 
     def _retransmit(self, now: int) -> Plan | None:
-        subflow, room = for_retransmission(self._paths())
+        paths = self._paths()
+        first = self.board.lost.values[0]
+        if first.lost_by == Kind.PROBE:  # it asks another path
+            paths = [path for path in paths if path is not first.subflow] or paths
+        subflow, room = for_retransmission(paths)
         if subflow is None:
             return None
         limit = self.right + self.closing  # a FIN needs no room
@@ -285,7 +289,8 @@ class Sender:
     def _paths(self) -> list[Subflow]:
         if len(self.subflows) == 1:
             return self.subflows
-        return in_order(self.subflows, self.best)
+        guess = self.config.mode is Mode.PRIMARY and not self.chooser.settled
+        return in_order(self.subflows, None if guess else self.best)
 
     @property
     def best(self) -> Subflow:

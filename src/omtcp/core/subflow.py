@@ -6,12 +6,17 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from omtcp.core.prr import ProportionalRateReduction
 from omtcp.core.ranges import RangeSet
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
 
 if TYPE_CHECKING:
     from omtcp.core.congestion.base import CongestionController
+
+
+DELAYED_ACK_NS = 50_000_000
+"""How long the ACK of a lone segment may take beyond the round trip: 40 ms with Linux."""
 
 
 class PathState(StrEnum):
@@ -87,6 +92,8 @@ class Subflow:
         self.in_flight = 0
         self.sends: deque[Send] = deque()
         self.order = DeliveryOrder()
+        self.reduction: ProportionalRateReduction | None = None
+        """Set by whoever begins a recovery, in force while it lasts."""
         self.recovery_position = 0
         """Losses below this belong to a reduction already made."""
 
@@ -104,6 +111,8 @@ class Subflow:
         self.timeouts = 0
         """Consecutive RTO expiries."""
 
+        self.repaired = 0
+        """Bytes acknowledged during recovery since the reduction was last told."""
         self.lost_in_event = 0
         """Bytes found lost since the last reduction began, less those that arrived after all."""
         self.inflated = 0
@@ -130,6 +139,8 @@ class Subflow:
     @property
     def space(self) -> int:
         """Bytes that the congestion window still admits."""
+        if self.reduction is not None:
+            return self.reduction.window - self.in_flight
         return self.controller.cwnd - self.in_flight
 
     @property
@@ -165,6 +176,8 @@ class Subflow:
         self.position += size
         self.in_flight += size
         self.sends.append(send)
+        if self.reduction is not None:
+            self.reduction.on_sent(size)
         self.sent_bytes += size
         if origin is not None:
             self.resent_bytes += size
@@ -205,7 +218,10 @@ class Subflow:
             self.rtt.reset_backoff()
         self.timer_base = now
         self.timeouts = 0
-        if not self.in_recovery:
+        if self.in_recovery:
+            self.repaired += acked
+        else:
+            self.reduction = None
             self.controller.on_ack(
                 now=now,
                 acked=acked,
@@ -219,6 +235,21 @@ class Subflow:
     def drop(self, size: int) -> None:
         """`size` bytes are no longer in flight here: lost, or moved to another path."""
         self.in_flight -= size
+
+    def begin_reduction(self, flight: int) -> None:
+        """A recovery begins: shrink to the new window in step with what is acknowledged."""
+        self.reduction = ProportionalRateReduction(
+            flight=flight, target=self.controller.cwnd, mss=self.mss
+        )
+        self.repaired = 0
+
+    def reduce(self, safe: bool) -> None:
+        """All ACKs of the moment and their losses are in: set what may be sent now."""
+        if self.reduction is not None and self.in_recovery:
+            self.reduction.on_ack(delivered=self.repaired, in_flight=self.in_flight, safe=safe)
+            self.repaired = 0
+        else:
+            self.reduction = None
 
     def deflate(self) -> None:
         """Forget the guesses of duplicate ACKs: a cumulative ACK tells the truth."""
@@ -248,4 +279,6 @@ class Subflow:
         rtt = self.rtt
         srtt = rtt.srtt_ns
         patience = max(srtt * 3 // 2 + 4 * rtt.rttvar_ns, srtt + floor_ns)
+        if self.in_flight <= self.mss:
+            patience += DELAYED_ACK_NS
         return max(oldest.sent_at + patience, self.heard_at + max(srtt // 2, floor_ns))
