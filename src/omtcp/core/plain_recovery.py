@@ -48,12 +48,12 @@ class PlainRecovery:
         """The cumulative ACK moved to `una`, and has been credited."""
         subflow = self._subflow
         self._duplicates = 0
+        subflow.order.advance(subflow.position)  # the order of arrival is not known
         if subflow.recovery_position != _UNTIL_TOLD:
             return
         if una < self._recover:
             self._lose_first(subflow)
         else:
-            subflow.order.advance(subflow.position)
             subflow.recovery_position = subflow.order.edge
 
     def on_timeout(self) -> None:
@@ -68,3 +68,4 @@ class PlainRecovery:
         for _, _, send in self._board.flights.overlapping(start, end):
             for piece_start, piece_end in self._board.lose(send, end, "fast"):
                 subflow.drop(piece_end - piece_start)
+                subflow.owed += piece_end - piece_start

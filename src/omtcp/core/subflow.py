@@ -117,6 +117,8 @@ class Subflow:
         """Bytes found lost since the last reduction began, less those that arrived after all."""
         self.inflated = 0
         """Without SACK: bytes that duplicate ACKs say have left the network."""
+        self.owed = 0
+        """Without SACK: bytes that go out again whatever the window (RFC 6582 section 3.2)."""
 
         self.growth = 1.0
         self.limited = False
@@ -139,9 +141,9 @@ class Subflow:
     @property
     def space(self) -> int:
         """Bytes that the congestion window still admits."""
-        if self.reduction is not None:
+        if self.reduction is not None and self.in_recovery:
             return self.reduction.window - self.in_flight
-        return self.controller.cwnd - self.in_flight
+        return max(self.controller.cwnd - self.in_flight, self.owed)
 
     @property
     def rto_at(self) -> int | None:
@@ -178,6 +180,7 @@ class Subflow:
         self.sends.append(send)
         if self.reduction is not None:
             self.reduction.on_sent(size)
+        self.owed = max(self.owed - size, 0)
         self.sent_bytes += size
         if origin is not None:
             self.resent_bytes += size

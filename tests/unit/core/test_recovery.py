@@ -539,6 +539,7 @@ class TestTimeout:
         assert bench.subflows[A].controller.ssthresh == ssthresh
         assert bench.windows() == [1]
         assert bench.lost == [(0, 1), (50, 100)]
+        assert bench.subflows[A].space == MSS  # not what the interrupted recovery would admit
 
     def test_the_user_timeout_makes_a_path_defective(self) -> None:
         bench = Bench(50, 50, config=Config(user_timeout_ns=10 * SECOND))
