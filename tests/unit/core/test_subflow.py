@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omtcp.core.subflow import DeliveryOrder, PathState
+from omtcp.core.subflow import DELAYED_ACK_NS, DeliveryOrder, PathState
 
 from .sending import MS, MSS, SECOND, make_subflow, settle_rtt
 
@@ -130,6 +130,48 @@ class TestAccounts:
             assert subflow.usable == (state is PathState.ACTIVE)
 
 
+class TestSpace:
+    def test_is_what_the_window_leaves(self) -> None:
+        subflow = make_subflow(cwnd=10 * MSS)
+        subflow.send(0, 0, 4 * MSS)
+        assert subflow.space == 6 * MSS
+
+    def test_a_segment_that_must_be_repeated_needs_none(self) -> None:
+        subflow = make_subflow(cwnd=2 * MSS)
+        subflow.send(0, 0, 4 * MSS)
+        subflow.owed = MSS
+        assert subflow.space == MSS
+        subflow.send(0, 0, MSS)
+        assert subflow.space == 0
+
+    def test_shrinks_in_step_during_recovery(self) -> None:
+        """RFC 9937: half a window is given up over a round trip, not at once."""
+        subflow = make_subflow(cwnd=5 * MSS)
+        subflow.position = subflow.in_flight = 10 * MSS
+        subflow.recovery_position = subflow.position
+        subflow.begin_reduction(10 * MSS)
+        sent = 0
+        for _ in range(10):
+            subflow.in_flight -= MSS
+            subflow.repaired = MSS
+            subflow.reduce(safe=True)
+            while subflow.space >= MSS:
+                subflow.send(0, sent * MSS, (sent + 1) * MSS)
+                sent += 1
+        assert 5 <= sent <= 6
+        assert subflow.in_flight == sent * MSS
+
+    def test_a_recovery_that_is_over_says_nothing_more(self) -> None:
+        subflow = make_subflow(cwnd=5 * MSS)
+        subflow.recovery_position = 1
+        subflow.begin_reduction(10 * MSS)
+        assert subflow.space == 0
+        subflow.order.advance(1)
+        assert subflow.space == 5 * MSS
+        subflow.reduce(safe=True)
+        assert subflow.reduction is None
+
+
 class TestSettle:
     def test_one_sample_from_the_newest_transmission(self) -> None:
         """One per acknowledgment, and of the newest: what a stretched ACK delayed least."""
@@ -197,19 +239,24 @@ class TestSuspicion:
     def test_after_one_and_a_half_round_trips_and_four_deviations(self) -> None:
         subflow = make_subflow(rtt_ms=100)
         subflow.rtt.rttvar_ns = 10 * MS
-        subflow.send(SECOND, 0, MSS)
+        subflow.send(SECOND, 0, 2 * MSS)
         assert subflow.suspect_at(20 * MS) == SECOND + 190 * MS
 
     def test_the_floor_is_for_short_round_trips(self) -> None:
         subflow = make_subflow(rtt_ms=1)
-        subflow.send(SECOND, 0, MSS)
+        subflow.send(SECOND, 0, 2 * MSS)
         assert subflow.suspect_at(20 * MS) == SECOND + 21 * MS
 
     def test_a_path_heard_a_moment_ago_is_given_half_a_round_trip(self) -> None:
         subflow = make_subflow(rtt_ms=100)
-        subflow.send(SECOND, 0, MSS)
+        subflow.send(SECOND, 0, 2 * MSS)
         subflow.hear(SECOND + 140 * MS, SECOND)
         assert subflow.suspect_at(20 * MS) == SECOND + 190 * MS
+
+    def test_the_ack_of_a_lone_segment_may_be_delayed(self) -> None:
+        subflow = make_subflow(rtt_ms=100)
+        subflow.send(SECOND, 0, MSS)
+        assert subflow.suspect_at(20 * MS) == SECOND + 150 * MS + DELAYED_ACK_NS
 
     def test_silence_begins_with_the_first_unanswered_transmission(self) -> None:
         subflow = make_subflow(rtt_ms=50)
