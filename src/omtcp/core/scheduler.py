@@ -27,11 +27,14 @@ def in_order(subflows: list[Subflow], primary: Subflow | None) -> list[Subflow]:
 
 
 def for_new_data(
-    paths: list[Subflow], *, remaining: int, window_size: int
+    now: int, paths: list[Subflow], *, remaining: int, window_size: int
 ) -> tuple[Subflow | None, int]:
     """The path for the next new data, and how many bytes it takes.
 
+    A path that its pacer holds back counts as one whose window is full.
+
     Args:
+        now: the time.
         paths: usable paths, best first.
         remaining: bytes the application has written and we have not sent.
         window_size: the whole receive window, from its left edge to its right.
@@ -41,13 +44,14 @@ def for_new_data(
             subflow.limited = False
             continue
         room = _room(subflow, remaining)
-        if room:
+        if room and subflow.pacer.ready(now, room):
             return subflow, room
+        subflow.paced = room > 0
         subflow.limited = True
     return None, 0
 
 
-def for_retransmission(paths: list[Subflow]) -> tuple[Subflow | None, int]:
+def for_retransmission(now: int, paths: list[Subflow]) -> tuple[Subflow | None, int]:
     """The path for lost data: any with room in its window, best first (P3).
 
     A path that is much slower than the best would only keep the receiver waiting: the best one
@@ -59,7 +63,10 @@ def for_retransmission(paths: list[Subflow]) -> tuple[Subflow | None, int]:
             continue
         space = subflow.space
         if space >= subflow.mss or subflow.in_flight <= 0:
-            return subflow, max(min(space, subflow.quantum), subflow.mss)
+            room = max(min(space, subflow.quantum), subflow.mss)
+            if subflow.pacer.ready(now, room):
+                return subflow, room
+            subflow.paced = True
         subflow.limited = True
     return None, 0
 

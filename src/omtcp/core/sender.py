@@ -8,12 +8,13 @@ behind the last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from omtcp.core.config import Config, Mode
 from omtcp.core.congestion import make_controller
 from omtcp.core.congestion.base import initial_window
+from omtcp.core.handshake import choose_path
 from omtcp.core.pings import Pings
 from omtcp.core.plain_recovery import PlainRecovery
 from omtcp.core.primary import PrimaryChooser
@@ -49,6 +50,7 @@ class Sender:
         segment_sizes: list[int],
         *,
         first: int,
+        down: Container[int] = frozenset(),
         multipath: bool,
         sack: bool,
         random: Callable[[], float],
@@ -60,6 +62,7 @@ class Sender:
             config: options.
             segment_sizes: payload bytes per segment, per path.
             first: the path of the handshake, which is known to work.
+            down: paths that the host says are down, kept up to date by its owner.
             multipath: whether more than one path may be used at a time.
             sack: whether the peer sends SACK.
             random: uniform in [0, 1).
@@ -67,6 +70,7 @@ class Sender:
         """
         self.config = config
         self._segment_sizes = segment_sizes
+        self._down = down
         self._report = report
         self.buffer = SendBuffer()
         self.board = Scoreboard()
@@ -135,7 +139,7 @@ class Sender:
         if blocks and self._is_duplicate(ack, blocks):
             start, end = blocks.pop(0)
             answered = self.pings.answer(now, start, end)
-            if answered is not None:
+            if answered is not None and answered.heard_sent_at > answered.down_at:
                 first = answered.state is PathState.UNTRIED
                 self.recovery.restore(now, answered)
                 if first:
@@ -176,6 +180,29 @@ class Sender:
                 subflow.controller.set_mss(mss)
                 self.recovery.resend(now, subflow)
 
+    def on_path(self, now: int, path: int, up: bool) -> None:
+        """The host says that the link of `path` went down, or came up: no need to wait for silence.
+
+        A link that is down is left at once if there is another path, one that is up is pinged.
+        """
+        subflow = next((subflow for subflow in self.subflows if subflow.index == path), None)
+        if subflow is None:
+            return
+        if up:
+            if not subflow.usable:
+                self.pings.hasten(now, subflow)
+            return
+        subflow.down_at = now
+        if len(self.subflows) == 1:
+            if self._take_next_path(subflow, "down"):
+                self.recovery.resend(now, subflow)
+                subflow.controller.restart(initial_window(subflow.mss), now)
+        elif subflow.usable and any(
+            other.usable for other in self.subflows if other is not subflow
+        ):
+            self.recovery.suspect(now, subflow)
+            self.chooser.replace(now, self.window_size, "down")
+
     def settle(self, now: int) -> None:
         """Act on what has been acknowledged since the last call."""
         if self._touched:
@@ -188,6 +215,7 @@ class Sender:
                     self.plain.on_advance(self.board.una)
                 if subflow.recovery_position != before:
                     self.chooser.on_loss(subflow)
+                subflow.pace()
             self._touched.clear()
             self.buffer.release(self.board.una)
         if len(self.subflows) > 1:
@@ -205,6 +233,8 @@ class Sender:
     def poll(self, now: int) -> Plan | None:
         """The next thing to transmit, already accounted for; None when there is nothing now."""
         board = self.board
+        for path in self.subflows:
+            path.paced = False
         if board.lost:
             plan = self._retransmit(now)
             if plan is not None:
@@ -230,7 +260,7 @@ class Sender:
         first = self.board.lost.values[0]
         if first.lost_by == Kind.PROBE:  # it asks another path
             paths = [path for path in paths if path is not first.subflow] or paths
-        subflow, room = for_retransmission(paths)
+        subflow, room = for_retransmission(now, paths)
         if subflow is None:
             return None
         limit = self.right + self.closing  # a FIN needs no room
@@ -250,7 +280,7 @@ class Sender:
         if not board.flights and now - self._sent_at > self.subflows[0].rtt.rto_ns:
             self._restart_idle(now, paths)
         remaining = self.end - board.nxt
-        subflow, room = for_new_data(paths, remaining=remaining, window_size=self.window_size)
+        subflow, room = for_new_data(now, paths, remaining=remaining, window_size=self.window_size)
         if subflow is None:
             return None
         room = self._fit(subflow, min(room, remaining))
@@ -313,6 +343,9 @@ class Sender:
     def deadline(self, now: int) -> int | None:
         """When `on_timers` has work next."""
         deadline = self.recovery.deadline(now)
+        for subflow in self.subflows:
+            if subflow.paced and (deadline is None or subflow.pacer.ready_at() < deadline):
+                deadline = subflow.pacer.ready_at()
         if len(self.subflows) > 1:
             busy = self.busy
             for subflow in self.subflows:
@@ -337,12 +370,20 @@ class Sender:
         """A connection on one path moves to the next after two timeouts in a row."""
         if subflow.timeouts < ROTATE_AFTER or len(self._segment_sizes) == 1:
             return
+        self._take_next_path(subflow, "timeout")
+
+    def _take_next_path(self, subflow: Subflow, reason: str) -> bool:
+        """Whether there was another path to move the only subflow to."""
+        index = choose_path(subflow.index + 1, len(self._segment_sizes), self._down)
+        if index == subflow.index:
+            return False
         subflow.timeouts = 0
-        subflow.index = (subflow.index + 1) % len(self._segment_sizes)
+        subflow.index = index
         subflow.mss = self._segment_sizes[subflow.index]
         subflow.controller.set_mss(subflow.mss)
         if self._report:
-            self._report(PathChosen(subflow.index, -1, "timeout", ()))
+            self._report(PathChosen(subflow.index, -1, reason, ()))
+        return True
 
     def evaluate(self, now: int) -> int:
         """Re-choose the primary; return the time to the next evaluation (P9)."""

@@ -6,6 +6,7 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from omtcp.core.pacing import Pacer
 from omtcp.core.prr import ProportionalRateReduction
 from omtcp.core.ranges import RangeSet
 from omtcp.core.rtt import RttEstimator
@@ -107,6 +108,8 @@ class Subflow:
         """First transmission since then, None while nothing is owed an answer."""
         self.silence_ns = 0
         """How long it had been silent when it was last heard."""
+        self.down_at = -1
+        """When the host last said that the link is down: nothing sent before proves otherwise."""
         self.timer_base = 0
         self.timeouts = 0
         """Consecutive RTO expiries."""
@@ -120,9 +123,12 @@ class Subflow:
         self.owed = 0
         """Without SACK: bytes that go out again whatever the window (RFC 6582 section 3.2)."""
 
+        self.pacer = Pacer()
         self.growth = 1.0
         self.limited = False
         """Whether the window, not data or the receiver, held the last transmission back."""
+        self.paced = False
+        """Whether the pacer held something back when it was last asked."""
         self.sent_bytes = 0
         self.resent_bytes = 0
         self._acked = 0
@@ -178,6 +184,7 @@ class Subflow:
         self.position += size
         self.in_flight += size
         self.sends.append(send)
+        self.pacer.on_sent(size)
         if self.reduction is not None:
             self.reduction.on_sent(size)
         self.owed = max(self.owed - size, 0)
@@ -238,6 +245,15 @@ class Subflow:
     def drop(self, size: int) -> None:
         """`size` bytes are no longer in flight here: lost, or moved to another path."""
         self.in_flight -= size
+
+    def pace(self) -> None:
+        """The window or the round trip may have changed: set the pacing rate."""
+        controller = self.controller
+        self.pacer.update(
+            cwnd=controller.cwnd,
+            srtt_ns=self.rtt.srtt_ns,
+            in_slow_start=controller.in_slow_start,
+        )
 
     def begin_reduction(self, flight: int) -> None:
         """A recovery begins: shrink to the new window in step with what is acknowledged."""

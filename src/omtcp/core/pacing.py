@@ -1,0 +1,66 @@
+"""Pacing: a window leaves over its round trip, not at the moment its ACKs are read.
+
+A program that shares its processor reads ACKs in lumps; without pacing each lump becomes a burst,
+and a shallow queue drops the end of it. The pacer is a bucket that fills at a rate somewhat above
+cwnd/SRTT, so in the long run the window decides and not the pacer. It is meant for timers of about
+a millisecond: what a late one missed is made up, within bounds.
+"""
+
+from __future__ import annotations
+
+from omtcp.core.config import MILLISECOND, SECOND
+
+SLOW_START_GAIN = (2, 1)
+AVOIDANCE_GAIN = (6, 5)
+"""Rate over cwnd/SRTT; the window doubles per round trip in slow start. Linux uses the same."""
+
+BUCKET_NS = 3 * MILLISECOND
+"""How much sending time can be saved up."""
+TICK_NS = MILLISECOND
+"""What a timer can be expected to resolve."""
+
+UNPACED_RATE = 250_000_000
+"""Bytes per second above which a tick's worth of data is a burst anyway."""
+
+
+class Pacer:
+    """The bucket of one subflow; sizes in bytes, times in ns."""
+
+    __slots__ = ("_filled_at", "_rate", "_tokens")
+
+    def __init__(self) -> None:
+        self._tokens = 0
+        self._rate = 0
+        self._filled_at = 0
+
+    def update(self, *, cwnd: int, srtt_ns: int, in_slow_start: bool) -> None:
+        """The window or the round trip changed."""
+        if not srtt_ns:
+            return
+        numerator, denominator = SLOW_START_GAIN if in_slow_start else AVOIDANCE_GAIN
+        self._rate = cwnd * SECOND * numerator // (srtt_ns * denominator)
+
+    def ready(self, now: int, quantum: int) -> bool:
+        """Whether a burst of up to `quantum` bytes may leave now."""
+        rate = self._rate
+        if rate == 0 or rate >= UNPACED_RATE:
+            return True
+        self._fill(now, quantum)
+        return self._tokens > 0
+
+    def ready_at(self) -> int:
+        """When `ready` will say yes; to be asked after it said no."""
+        missing = 1 - self._tokens
+        wait = missing * SECOND // max(self._rate, 1)
+        return self._filled_at + max(wait, TICK_NS)
+
+    def on_sent(self, size: int) -> None:
+        """A burst left."""
+        self._tokens -= size
+
+    def _fill(self, now: int, quantum: int) -> None:
+        capacity = max(self._rate * BUCKET_NS // SECOND, quantum)
+        earned = self._rate * (now - self._filled_at) // SECOND
+        if earned:
+            self._tokens = min(self._tokens + earned, capacity)
+            self._filled_at = now
