@@ -2,7 +2,7 @@
 
 The methods come in four kinds, and time enters only as `now`, in nanoseconds, never backwards:
 
-- `handle_segment`, `handle_timeout`, `handle_too_big`: something happened;
+- `handle_segment`, `handle_timeout`, `handle_too_big`, `handle_path`: something happened;
 - `write`, `close`, `abort`, `read`: the application's verbs;
 - `poll_transmit`, `poll_event`, `poll_timeout`: what the caller must do next. After any number of
   the above, call `poll_transmit` and `poll_event` until they say None, then arm one timer;
@@ -15,14 +15,14 @@ What is sent and how is in `sender`, what is received in `receive`, which transi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from omtcp.core.composer import Composer
 from omtcp.core.config import SECOND, Config, Mode
 from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
-from omtcp.core.handshake import MINIMUM_MSS
+from omtcp.core.handshake import MINIMUM_MSS, choose_path
 from omtcp.core.probes import Probes
 from omtcp.core.receive import Receiver
 from omtcp.core.send_buffer import Buffer
@@ -87,6 +87,7 @@ class Connection:
         flow: Flow,
         path_sizes: list[int],
         *,
+        down: Container[int] = frozenset(),
         iss: int,
         random: Callable[[], float],
         identity: int = 0,
@@ -98,6 +99,7 @@ class Connection:
             config: options.
             flow: addresses and ports.
             path_sizes: per path, its MTU less the IP and TCP headers.
+            down: paths that the host says are down, kept up to date by its owner.
             iss: initial send sequence number (RFC 6528).
             random: uniform in [0, 1).
             identity: a number for the trace.
@@ -108,6 +110,7 @@ class Connection:
         self.identity = identity
         self.state = State.CLOSED
         self._path_sizes = path_sizes
+        self._down = down
         self._random = random
         self._sink = sink
         self._now = 0
@@ -122,6 +125,7 @@ class Connection:
         self._probes = Probes(config, self._timers)
         self._control: deque[tuple[int, Segment]] = deque()
         self._events: deque[Event] = deque()
+        self._first_path = 0
         self._handshake_path = 0
         self._handshake_attempts = 0
         self._handshake_timeouts = 0
@@ -135,8 +139,9 @@ class Connection:
 
     # Opening
 
-    def listen(self) -> None:
-        """Wait for a SYN."""
+    def listen(self, path: int = 0) -> None:
+        """Wait for a SYN; the first answer to it goes out over `path`."""
+        self._first_path = self._handshake_path = path
         self._advance(Input.LISTEN)
 
     def connect(self, now: int) -> None:
@@ -151,7 +156,8 @@ class Connection:
 
     def _send_syn(self, now: int) -> None:
         """The SYN or SYN-ACK, each attempt over the next path."""
-        path = self._handshake_attempts % len(self._path_sizes)
+        wanted = self._first_path + self._handshake_attempts
+        path = choose_path(wanted, len(self._path_sizes), self._down)
         self._handshake_path = path
         self._handshake_sent_at = now
         segment = self._composer.syn(now, self.config, self._path_sizes[path])
@@ -171,6 +177,7 @@ class Connection:
             self.config,
             [agreement.segment_size(size) for size in self._path_sizes],
             first=first,
+            down=self._down,
             multipath=agreement.sack and self.config.mode is not Mode.SINGLE and paths > 1,
             sack=agreement.sack,
             random=self._random,
@@ -293,6 +300,8 @@ class Connection:
         if segment.length and start + segment.length <= self._receiver.rcv_nxt:
             self._receiver.on_data(now, start, segment.payload)
         self._receiver.ack_now = True
+        if self.state is State.TIME_WAIT and segment.flags & FIN:
+            self._timers.set(Timer.TIME_WAIT, now + self.config.time_wait_ns)
         if segment.flags & ACK and self.sender is not None:
             self._on_ack(now, start, segment)
 
@@ -393,6 +402,14 @@ class Connection:
         offset = self._composer.sent_offset(seq, sender.board.una)
         self._dirty = True
         sender.on_too_big(now, offset, agreement.segment_size(max(size, MINIMUM_MSS)))
+
+    def handle_path(self, now: int, path: int, up: bool) -> None:
+        """The host says that the link of `path` went down, or came up."""
+        if self.sender is None or self.over:
+            return
+        self._now = now
+        self._dirty = True
+        self.sender.on_path(now, path, up)
 
     def is_after(self, seq: int) -> bool:
         """Whether `seq` lies beyond everything the peer has sent (RFC 9293 section 3.10.7.4)."""
@@ -558,7 +575,7 @@ class Connection:
             else:
                 self._begin_handshake(now)
         elif timer is Timer.TIME_WAIT:
-            self._finish(None, Input.TIMEOUT)
+            self._on_patience_over(now)
         elif timer is Timer.DELAYED_ACK:
             self._receiver.ack_now = True
         elif sender is None:
@@ -575,6 +592,14 @@ class Connection:
             self._on_persist(now, sender)
         elif timer is Timer.KEEPALIVE:
             self._on_keepalive(now, sender)
+
+    def _on_patience_over(self, now: int) -> None:
+        """In FIN-WAIT-2 patience starts anew with whatever the peer still has to say."""
+        at = self._probes.heard_at + self.config.orphan_timeout_ns
+        if self.state is State.FIN_WAIT_2 and at > now:
+            self._timers.set(Timer.TIME_WAIT, at)
+        else:
+            self._finish(None, Input.TIMEOUT)
 
     def _arm_busy(self, now: int) -> None:
         """What only a connection with data under way needs."""

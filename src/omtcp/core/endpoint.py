@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from omtcp.core.config import Config
+from omtcp.core.config import Config, Mode
 from omtcp.core.connection import Connection, Flow
+from omtcp.core.handshake import choose_path
 from omtcp.core.isn import initial_sequence_number
 from omtcp.core.state import State
 from omtcp.errors import LocalError
@@ -29,10 +30,11 @@ _HEADERS = {4: 40, 6: 60}
 
 
 class Reply(NamedTuple):
-    """A segment that belongs to no connection: the RST to a stray one."""
+    """A segment that belongs to no connection: the RST to a stray one, the way that one came."""
 
     flow: Flow
     segment: Segment
+    path: int = 0
 
 
 class Endpoint:
@@ -62,6 +64,7 @@ class Endpoint:
         self.address = address
         self._version = 4 if len(address) == 4 else 6
         self._sizes = [mtu - _HEADERS[self._version] for mtu in path_mtus]
+        self._down: set[int] = set()
         self._random = random
         self._sink = sink
         self._secret = secret
@@ -116,6 +119,7 @@ class Endpoint:
             self.config,
             flow,
             self._sizes,
+            down=self._down,
             iss=initial_sequence_number(secret=self._secret, now=now, **flow._asdict()),
             random=self._random,
             identity=self._identities,
@@ -126,15 +130,15 @@ class Endpoint:
 
     # What happened
 
-    def handle_segment(self, now: int, source: bytes, segment: Segment) -> None:
-        """Take in a segment from `source` to our address."""
+    def handle_segment(self, now: int, source: bytes, segment: Segment, path: int = 0) -> None:
+        """Take in a segment from `source` to our address, which arrived by `path`."""
         key = (segment.destination_port, source, segment.source_port)
         connection = self.connections.get(key)
         if connection is not None and self._reopens(connection, segment):
             self._forget(connection)
             connection = None
         if connection is None:
-            connection = self._accept(now, source, segment)
+            connection = self._accept(now, source, segment, path)
             if connection is None:
                 return
         connection.handle_segment(now, segment)
@@ -153,21 +157,25 @@ class Endpoint:
             and connection.is_after(segment.seq)
         )
 
-    def _accept(self, now: int, source: bytes, segment: Segment) -> Connection | None:
-        """A connection for the SYN of a stranger; anything else is refused."""
+    def _accept(self, now: int, source: bytes, segment: Segment, path: int) -> Connection | None:
+        """A connection for the SYN of a stranger; anything else is refused.
+
+        The handshake goes back the way it came: that path works, and with symmetric routes it is
+        the one the operator meant for this client. `single` means the first path come what may.
+        """
         wanted = segment.flags & (SYN | ACK | RST) == SYN
         if not wanted or segment.destination_port not in self._ports:
-            self._refuse(source, segment)
+            self._refuse(source, segment, path)
             return None
         if len(self._half_open) >= self.config.syn_backlog:
             return None
         flow = Flow(self.address, segment.destination_port, source, segment.source_port)
         connection = self._add(now, flow)
-        connection.listen()
+        connection.listen(0 if self.config.mode is Mode.SINGLE else path)
         self._half_open.add(connection)
         return connection
 
-    def _refuse(self, source: bytes, segment: Segment) -> None:
+    def _refuse(self, source: bytes, segment: Segment, path: int) -> None:
         """RST to a segment that belongs to nobody (RFC 9293 section 3.10.7.1)."""
         flags = segment.flags
         if flags & RST or len(self._replies) >= 256:
@@ -182,7 +190,7 @@ class Endpoint:
             window=0,
         )
         flow = Flow(self.address, segment.destination_port, source, segment.source_port)
-        self._replies.append(Reply(flow, answer))
+        self._replies.append(Reply(flow, answer, choose_path(path, len(self._sizes), self._down)))
 
     def handle_icmp(self, now: int, message: IcmpMessage) -> None:
         """Take in an ICMP error about a packet of ours; what cannot be ours is ignored."""
@@ -193,6 +201,20 @@ class Endpoint:
         if message.kind is IcmpKind.TOO_BIG and message.mtu:
             size = message.mtu - _HEADERS[self._version]
             connection.handle_too_big(now, message.seq, size)
+            self._ready[connection] = None
+
+    def handle_path(self, now: int, path: int, up: bool) -> None:
+        """The host says that the link of `path` went down, or came up.
+
+        A hint that spares waiting: what is under way on a dead link goes elsewhere at once, and one
+        that is back is asked at once whether it works.
+        """
+        if up:
+            self._down.discard(path)
+        else:
+            self._down.add(path)
+        for connection in self.connections.values():
+            connection.handle_path(now, path, up)
             self._ready[connection] = None
 
     def handle_timeout(self, now: int) -> None:

@@ -146,7 +146,7 @@ class Recovery:
             touched.add(subflow)
             if was_lost:
                 self._spurious(subflow, end - start)
-            if subflow.state is not PathState.ACTIVE:
+            if subflow.state is not PathState.ACTIVE and send.sent_at > subflow.down_at:
                 self._alive(now, subflow, send.sent_at)
         return touched
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from omtcp.core.connection import Connection, Transmit
-from omtcp.core.endpoint import Endpoint
+from omtcp.core.endpoint import Endpoint, Reply
 from omtcp.core.events import Event
 from omtcp.errors import PathError, WireError
 from omtcp.net.tun import PACKET_SIZE, PayloadError, Tun
@@ -64,8 +64,8 @@ class Driver:
 
     def start(self) -> None:
         """Begin to read."""
-        for tun in self._tuns:
-            self._loop.add_reader(tun.fileno(), self._on_readable, tun)
+        for path, tun in enumerate(self._tuns):
+            self._loop.add_reader(tun.fileno(), self._on_readable, path)
 
     def stop(self) -> None:
         """Stop reading; whatever is under way is left to itself."""
@@ -83,6 +83,12 @@ class Driver:
             self._soon = True
             self._loop.call_soon(self._on_soon)
 
+    def handle_path(self, path: int, up: bool) -> None:
+        """The link of `path` went down, or came up."""
+        now = self.clock()
+        self._endpoint.handle_path(now, path, up)
+        self._drain(now)
+
     def flush(self) -> None:
         """Send now what is to be sent."""
         self._drain(self.clock())
@@ -91,17 +97,18 @@ class Driver:
         self._soon = False
         self._drain(self.clock())
 
-    def _on_readable(self, tun: Tun) -> None:
+    def _on_readable(self, path: int) -> None:
         for _ in range(TURN):
             now = self.clock()
-            count = self._read(now, tun)
+            count = self._read(now, path)
             if count:
                 self._drain(now)
             if count < READ_BATCH:
                 break
 
-    def _read(self, now: int, tun: Tun) -> int:
+    def _read(self, now: int, path: int) -> int:
         """Feed up to a batch of packets to the core; how many there were."""
+        tun = self._tuns[path]
         for count in range(READ_BATCH):
             try:
                 got = tun.read_into(self._buffer)
@@ -119,7 +126,7 @@ class Driver:
                 continue
             if isinstance(packet, TcpPacket):
                 if packet.destination == self._endpoint.address:
-                    self._endpoint.handle_segment(now, packet.source, packet.segment)
+                    self._endpoint.handle_segment(now, packet.source, packet.segment, path)
             elif isinstance(packet, IcmpPacket):
                 self._endpoint.handle_icmp(now, packet.message)
         return READ_BATCH
@@ -128,9 +135,7 @@ class Driver:
         """Send and tell everything there is, then arm the timer."""
         endpoint = self._endpoint
         while (reply := endpoint.poll_reply()) is not None:
-            flow, segment = reply
-            writer = HeaderWriter(flow.local, flow.remote, flow.local_port, flow.remote_port)
-            self._tuns[0].write_packet(writer.packet(segment))
+            self._reply(reply)
         while (accepted := endpoint.poll_accept()) is not None:
             self._on_accept(accepted)
         again = False
@@ -140,6 +145,14 @@ class Driver:
             self._soon = True
             self._loop.call_soon(self._on_soon)
         self._arm(endpoint.poll_timeout(), now)
+
+    def _reply(self, reply: Reply) -> None:
+        flow, segment, path = reply
+        writer = HeaderWriter(flow.local, flow.remote, flow.local_port, flow.remote_port)
+        try:
+            self.refused += not self._tuns[path].write_packet(writer.packet(segment))
+        except PathError as error:
+            _log.debug("%s", error)
 
     def _drain_connection(self, now: int, connection: Connection) -> bool:
         """Events first, since they lead to writes; True when the turn ended before the work."""
