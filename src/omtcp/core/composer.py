@@ -63,6 +63,7 @@ class Composer:
             segment.window_scale = scale_for(config.receive_buffer_max)
         segment.sack_permitted = config.sack if agreement is None else agreement.sack
         if config.timestamps if agreement is None else agreement.timestamps:
+            self._timestamps.begin(now)
             segment.timestamps = (self._timestamps.again(-1), self._timestamps.recent)
         return segment
 

@@ -18,12 +18,13 @@ class Probes:
     def __init__(self, config: Config, timers: TimerTable) -> None:
         self._config = config
         self._timers = timers
-        self._heard_at = 0
+        self.heard_at = 0
+        """When the last acceptable segment came."""
         self._unanswered = 0
 
     def on_heard(self, now: int) -> None:
         """An acceptable segment came."""
-        self._heard_at = now
+        self.heard_at = now
         self._unanswered = 0
 
     def on_sent(self) -> None:
@@ -43,7 +44,7 @@ class Probes:
 
     def keepalive_due(self, now: int, busy: bool) -> bool:
         """Whether the keep-alive timer meant it; if not it is armed again."""
-        at = self._heard_at + self._config.keepalive_ns
+        at = self.heard_at + self._config.keepalive_ns
         if busy or at > now:
             self._timers.set(Timer.KEEPALIVE, max(at, now + SECOND))
             return False
@@ -61,4 +62,4 @@ class Probes:
         return self._gave_up(now, patience)
 
     def _gave_up(self, now: int, patience_ns: int) -> bool:
-        return self._unanswered > 2 and now - self._heard_at >= patience_ns
+        return self._unanswered > 2 and now - self.heard_at >= patience_ns

@@ -30,6 +30,10 @@ class OrderedTimestamps:
         """The clock."""
         return (self._base + now // _TICK_NS) % _MODULUS
 
+    def begin(self, now: int) -> None:
+        """The SYN is leaving: its TSval is the clock's, or what follows might look 25 days old."""
+        self._values[0] = self.now(now)
+
     def first(self, now: int, start: int) -> int:
         """TSval for new data from `start` on, which lies behind all that was sent before."""
         value = self.now(now)

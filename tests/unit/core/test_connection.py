@@ -100,3 +100,20 @@ def test_sequence_numbers_start_where_they_were_told() -> None:
     (ack,) = talk.take(wire(0, 1, SYN))
     assert ack.segment.ack == (IRS + 1) % (1 << 32)
     assert talk.wait(100 * MS) == []
+
+
+@pytest.mark.parametrize("days", [0, 13, 25, 40, 60])
+def test_timestamps_follow_the_syns_however_long_the_host_is_up(days: int) -> None:
+    """The clock may start anywhere; a peer compares TSvals modulo 2^32 (RFC 7323 section 5.2)."""
+    talk = Talk()
+    talk.now += days * 86_400 * SECOND
+    talk.listen()
+    opening = syn()
+    opening.timestamps = (5, 0)
+    (syn_ack,) = talk.take(opening)
+    talk.now += 20 * MS
+    talk.take(wire(1, 1, timestamps=(25, 0)))
+    (data,) = talk.write(bytes(100))
+    assert syn_ack.segment.timestamps is not None
+    assert data.segment.timestamps is not None
+    assert (data.segment.timestamps[0] - syn_ack.segment.timestamps[0]) % (1 << 32) == 20
