@@ -206,7 +206,9 @@ class Sender:
     def settle(self, now: int) -> None:
         """Act on what has been acknowledged since the last call."""
         if self._touched:
-            for subflow in self._touched:
+            for subflow in self.subflows:  # a set's own order differs from run to run
+                if subflow not in self._touched:
+                    continue
                 subflow.settle(now)
                 before = subflow.recovery_position
                 if self.plain is None:
