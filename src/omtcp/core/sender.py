@@ -183,13 +183,16 @@ class Sender:
     def on_path(self, now: int, path: int, up: bool) -> None:
         """The host says that the link of `path` went down, or came up: no need to wait for silence.
 
-        A link that is down is left at once if there is another path, one that is up is pinged.
+        A link that is down is left at once if there is another path; one that is up is pinged, or if
+        it is still trusted what it owes goes out again without waiting for a timer backed off.
         """
         subflow = next((subflow for subflow in self.subflows if subflow.index == path), None)
         if subflow is None:
             return
         if up:
-            if not subflow.usable:
+            if subflow.usable:
+                subflow.rtt.reset_backoff()
+            else:
                 self.pings.hasten(now, subflow)
             return
         subflow.down_at = now
