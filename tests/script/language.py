@@ -12,6 +12,7 @@ since the start, `@1500`; a line without a time follows at once. Lines:
     > . 1001:2001 ack 1 <sack 3001:4001>   a range may be cut or gathered in any way
     > . 5 ack 1                            no length: none
     - 200                                  expect nothing for so many ms
+    ~ 20                                   let so many ms pass, whatever is sent
     ! write 1000; ! read 5; ! close; ! abort; ! connect
     ! too_big 1:1461 1300                  ICMP: the packet with that range, the MTU it met
     = ESTABLISHED                          the state
@@ -40,7 +41,7 @@ MS = 1_000_000
 
 _LINE = re.compile(
     r"(?:(?P<when>[+@][\d.]+)\s+)?"
-    r"(?P<verb>config|paths|<|>~?|-|!|=)\s*(?P<rest>.*)"
+    r"(?P<verb>config|paths|<|>~?|-|~|!|=)\s*(?P<rest>.*)"
 )
 _SEGMENT = re.compile(
     r"(?:\[(?P<path>\d+)\]\s*)?"

@@ -85,6 +85,9 @@ class Player:
             self._run_until(self.now + int(float(line.rest) * MS))
             self._nothing_left("during the silence")
             self._mark = self.now
+        elif line.verb == "~":
+            self._run_until(self.now + int(float(line.rest) * MS))
+            self._mark = self.now
         elif line.verb == "!":
             for verb in line.rest.split(";"):
                 self._apply(verb.strip().removeprefix("!").split())
@@ -382,8 +385,9 @@ class Player:
 
     def _check_trace(self, name: str, fields: list[tuple[str, str]]) -> None:
         for index, event in enumerate(self._trace):
-            matches = all(str(getattr(event, key)) == value for key, value in fields)
-            if type(event).__name__ == name and matches:
+            if type(event).__name__ != name:
+                continue
+            if all(str(getattr(event, key)) == value for key, value in fields):
                 del self._trace[: index + 1]
                 return
         raise self._fail(f"not in the trace: {self._trace}")

@@ -26,7 +26,7 @@ from omtcp.core.handshake import MINIMUM_MSS, choose_path
 from omtcp.core.probes import Probes
 from omtcp.core.receive import Receiver
 from omtcp.core.send_buffer import Buffer
-from omtcp.core.sender import Sender
+from omtcp.core.sender import PING, Sender
 from omtcp.core.state import SYNCHRONIZED, Input, State, advance
 from omtcp.core.timers import Timer, TimerTable
 from omtcp.core.timestamps import OrderedTimestamps
@@ -133,7 +133,6 @@ class Connection:
         self._handshake_sent_at = 0
         self._window_seq = 0
         self._window_ack = 0
-        self._max_window = 0
         self._notify_below: int | None = None
         self._dirty = False
 
@@ -332,7 +331,7 @@ class Connection:
         una = board.una
         composer = self._composer
         ack = composer.sent_offset(segment.ack, una)
-        if not una - self._max_window <= ack <= board.nxt:
+        if not una - sender.max_window <= ack <= board.nxt:
             self._receiver.ack_now = True  # a challenge, RFC 5961 section 5.2
             return False
         if ack < una and not segment.sack:
@@ -371,7 +370,7 @@ class Connection:
         self._window_seq, self._window_ack = start, ack
         shift = agreement.send_shift if shift is None else shift
         window = segment.window << shift
-        self._max_window = max(self._max_window, window)
+        sender.max_window = max(sender.max_window, window)
         sender.right = ack + window
 
     def _on_payload(self, now: int, start: int, segment: Segment) -> None:
@@ -498,6 +497,8 @@ class Connection:
                 if self._notify_below is not None and self.unsent <= self._notify_below:
                     self._notify_below = None
                     self._events.append(Drained())
+                if plan.kind != PING:
+                    self._probes.on_data()
                 segment = self._composer.data(now, plan, sender)
                 return self._transmit(plan.subflow.index, segment, plan.subflow.mss)
             if sender.stalled:
@@ -620,6 +621,8 @@ class Connection:
             return
         if self._probes.window_closed_for_good(now):
             self._give_up("the peer's window stays closed")
+        elif sender.right > sender.board.nxt and not sender.board.lost:
+            sender.override = True
         else:
             self._probe(sender)
             self._probes.arm_persist(now, sender.best.rtt.rto_ns)

@@ -21,6 +21,8 @@ class Probes:
         self.heard_at = 0
         """When the last acceptable segment came."""
         self._unanswered = 0
+        self._window_probes = 0
+        """Answered or not: a window that stays closed is asked for less and less often."""
 
     def on_heard(self, now: int) -> None:
         """An acceptable segment came."""
@@ -34,8 +36,15 @@ class Probes:
     def arm_persist(self, now: int, rto_ns: int) -> None:
         """Ask for the window later, each time twice as late."""
         if self._timers.get(Timer.PERSIST) is None:
-            wait = min(rto_ns << min(self._unanswered, _MAX_SHIFT), PROBE_MAX_NS)
+            wait = min(rto_ns << min(self._window_probes, _MAX_SHIFT), PROBE_MAX_NS)
+            self._window_probes += 1
             self._timers.set(Timer.PERSIST, now + wait)
+
+    def on_data(self) -> None:
+        """Data is leaving: the window is open."""
+        if self._window_probes:
+            self._window_probes = 0
+            self._timers.stop(Timer.PERSIST)
 
     def arm_keepalive(self, now: int) -> None:
         """Ask for a sign of life once the connection has been idle for long."""

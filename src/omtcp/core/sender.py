@@ -96,6 +96,10 @@ class Sender:
         self.closing = False
         self.right = 0
         """Right edge of the receive window."""
+        self.max_window = 0
+        """The largest receive window that the peer ever had."""
+        self.override = False
+        """Whether a silly window is to be used after all, since it did not grow for an RTO."""
         self._touched: set[Subflow] = set()
         self._sent_at = 0
 
@@ -310,8 +314,9 @@ class Sender:
             return room  # a FIN alone needs no room
         if usable >= subflow.mss:
             return usable // subflow.mss * subflow.mss
-        if usable > 0 and (not board.flights or usable >= self.window_size // 2):
-            return usable if not board.flights else 0
+        if usable > 0 and not board.flights and (self.override or usable >= self.max_window // 2):
+            self.override = False
+            return usable
         return 0
 
     def _restart_idle(self, now: int, paths: list[Subflow]) -> None:
