@@ -187,8 +187,8 @@ class Sender:
     def on_path(self, now: int, path: int, up: bool) -> None:
         """The host says that the link of `path` went down, or came up: no need to wait for silence.
 
-        A link that is down is left at once if there is another path; one that is up is pinged, or if
-        it is still trusted what it owes goes out again without waiting for a timer backed off.
+        A link that is down is left at once if there is another path. One that is up is pinged; if
+        it is still in use, what it owes goes out again without waiting for a timer backed off.
         """
         subflow = next((subflow for subflow in self.subflows if subflow.index == path), None)
         if subflow is None:
