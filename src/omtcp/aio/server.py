@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 from omtcp.aio.transport import Transport
 from omtcp.core.config import Config
@@ -15,8 +15,10 @@ from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Event
 from omtcp.core.stats import ConnectionStats, PathStats, ServerStats
+from omtcp.errors import SetupError
 from omtcp.net.driver import Driver
 from omtcp.net.plumbing import Plumbing
+from omtcp.net.watch import UplinkWatch
 from omtcp.trace.events import Sink
 
 _log = logging.getLogger("omtcp.aio")
@@ -147,7 +149,36 @@ async def serve(
         server.attach(driver)
         driver.start()
         try:
-            yield server
+            with _watched(plumbing, driver):
+                yield server
         finally:
             server.abort_all()
             driver.stop()
+
+
+@contextmanager
+def _watched(plumbing: Plumbing, driver: Driver) -> Iterator[None]:
+    """Meanwhile uplinks that come back are repaired, and the driver hears which go and come."""
+    loop = asyncio.get_running_loop()
+
+    def tell(changes: list[tuple[int, bool]]) -> None:
+        for path, up in changes:
+            _log.warning("path %s is %s", plumbing.uplinks[path], "up" if up else "down")
+            driver.handle_path(path, up)
+
+    def on_readable() -> None:
+        try:
+            tell(watch.handle_readable())
+        except SetupError as error:
+            _log.warning("%s", error)
+            tell(watch.poll_changes())
+
+    with UplinkWatch(plumbing) as watch:
+        for path, uplink in enumerate(plumbing.uplinks):
+            if not uplink.carrier:
+                driver.handle_path(path, False)
+        loop.add_reader(watch.fileno(), on_readable)
+        try:
+            yield
+        finally:
+            loop.remove_reader(watch.fileno())

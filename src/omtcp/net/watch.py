@@ -60,7 +60,7 @@ class UplinkWatch:
     def handle_readable(self) -> list[tuple[int, bool]]:
         """Read what there is, repair what is to be, tell the paths that changed: (path, is up).
 
-        SetupError if a repair fails; the changes are told all the same, by the next call.
+        SetupError if a repair fails; `poll_changes` tells the changes all the same.
         """
         damaged = False
         for kind, body in self._messages():
@@ -69,6 +69,10 @@ class UplinkWatch:
             states = self._plumbing.repair()
             for uplink, up in zip(self._plumbing.uplinks, states, strict=True):
                 self._up[uplink.device] = up
+        return self.poll_changes()
+
+    def poll_changes(self) -> list[tuple[int, bool]]:
+        """The paths that changed since they were last told of: (path, is up)."""
         changes = []
         for path, uplink in enumerate(self._plumbing.uplinks):
             if self._told[path] != self._up[uplink.device]:
