@@ -51,7 +51,7 @@ class Pacer:
     def ready_at(self) -> int:
         """When `ready` will say yes; to be asked after it said no."""
         missing = 1 - self._tokens
-        wait = missing * SECOND // max(self._rate, 1)
+        wait = -(-missing * SECOND // max(self._rate, 1))
         return self._filled_at + max(wait, TICK_NS)
 
     def on_sent(self, size: int) -> None:

@@ -36,10 +36,14 @@ class PlainPeer:
         """Every segment that was sent, in order."""
 
     def flight(self) -> list[int]:
-        """Everything the sender sends now, in segments."""
+        """Everything the sender sends now, or when its pacer lets it, in segments."""
         segments: list[int] = []
-        while (plan := self.sender.poll(self.now)) is not None:
-            segments += self._segments(plan)
+        while True:
+            while (plan := self.sender.poll(self.now)) is not None:
+                segments += self._segments(plan)
+            if not self.subflow.paced:
+                break
+            self.now = self.subflow.pacer.ready_at()
         self.sent += segments
         return segments
 

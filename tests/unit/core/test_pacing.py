@@ -1,0 +1,82 @@
+"""The pacer: never much faster than the window over its round trip, and never late for good."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omtcp.core.pacing import BUCKET_NS, UNPACED_RATE, Pacer
+
+from .sending import MS, MSS, SECOND
+
+
+def pacer(cwnd: int, rtt_ms: int, *, in_slow_start: bool = False) -> Pacer:
+    made = Pacer()
+    made.update(cwnd=cwnd, srtt_ns=rtt_ms * MS, in_slow_start=in_slow_start)
+    return made
+
+
+def sent_within(made: Pacer, duration_ns: int, quantum: int) -> int:
+    """Bytes that a sender with more than enough sends, waking when told to."""
+    now = start = 10 * SECOND
+    total = 0
+    while now < start + duration_ns:
+        if made.ready(now, quantum):
+            made.on_sent(quantum)
+            total += quantum
+        else:
+            assert made.ready_at() > now
+            now = made.ready_at()
+    return total
+
+
+def test_nothing_is_held_back_before_a_round_trip_is_known() -> None:
+    made = Pacer()
+    made.update(cwnd=10 * MSS, srtt_ns=0, in_slow_start=True)
+    made.on_sent(1 << 30)
+    assert made.ready(0, MSS)
+
+
+def test_nor_on_a_path_so_fast_that_a_tick_is_a_burst_anyway() -> None:
+    made = pacer(UNPACED_RATE, 1000)
+    made.on_sent(1 << 30)
+    assert made.ready(0, MSS)
+
+
+@pytest.mark.parametrize(("in_slow_start", "gain"), [(False, 1.2), (True, 2.0)])
+def test_the_rate_is_the_window_over_the_round_trip_and_a_gain(
+    in_slow_start: bool, gain: float
+) -> None:
+    made = pacer(100 * MSS, 100, in_slow_start=in_slow_start)
+    assert sent_within(made, SECOND, 2 * MSS) == pytest.approx(1000 * MSS * gain, rel=0.02)
+
+
+def test_what_a_late_timer_missed_is_made_up_within_bounds() -> None:
+    made = pacer(1000 * MSS, 100)  # 12 000 segments a second
+    assert made.ready(SECOND, 10 * MSS)
+    burst = 0
+    while made.ready(2 * SECOND, 10 * MSS):
+        made.on_sent(10 * MSS)
+        burst += 10 * MSS
+    saved = 12_000 * MSS * BUCKET_NS // SECOND
+    assert saved <= burst <= saved + 10 * MSS
+
+
+@given(
+    cwnd=st.integers(1, 1 << 24),
+    srtt_ns=st.integers(1, 100 * SECOND),
+    quantum=st.integers(1, 65_000),
+    debt=st.integers(0, 200_000),
+    now=st.integers(0, SECOND),
+)
+def test_ready_when_it_said_it_would_be(
+    cwnd: int, srtt_ns: int, quantum: int, debt: int, now: int
+) -> None:
+    """However slow the path: otherwise the driver would wake again and again at one instant."""
+    made = Pacer()
+    made.update(cwnd=cwnd, srtt_ns=srtt_ns, in_slow_start=False)
+    if made.ready(now, quantum):
+        made.on_sent(quantum + debt)
+    if not made.ready(now, quantum):
+        at = made.ready_at()
+        assert at >= now
+        assert made.ready(at, quantum)
