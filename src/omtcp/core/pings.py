@@ -29,6 +29,8 @@ class _Schedule:
     next_at: int = 0
     attempts: int = 0
     """Since the last answer."""
+    doubted_at: int = 0
+    """When the second of them left."""
 
 
 class Pings:
@@ -79,6 +81,8 @@ class Pings:
         self._waiting[offset] = (subflow, now)
         schedule = self._schedules[id(subflow)]
         schedule.attempts += 1
+        if schedule.attempts == 2:
+            schedule.doubted_at = now
         schedule.next_at = now + self._interval(subflow, schedule.attempts)
         if subflow.silent_since is None:
             subflow.silent_since = now
@@ -118,6 +122,7 @@ class Pings:
         schedule.next_at = now
         schedule.attempts = 0
 
-    def unanswered(self, subflow: Subflow) -> int:
-        """How many pings in a row `subflow` has left unanswered."""
-        return self._schedules[id(subflow)].attempts
+    def doubted_at(self, subflow: Subflow) -> int | None:
+        """When a ping was left unanswered and the next one sent; None if that is not so."""
+        schedule = self._schedules[id(subflow)]
+        return schedule.doubted_at if schedule.attempts >= 2 else None

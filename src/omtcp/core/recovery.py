@@ -70,21 +70,29 @@ class Recovery:
         below = subflow.order.lost_below(2 * subflow.mss)
         overdue_at = self._overdue_at(subflow)
         if overdue_at is not None and overdue_at <= now:
-            below = max(below or 0, self._overdue_below(subflow))
+            below = max(below or 0, self._overdue_below(now, subflow))
         return bool(below) and self._lose_below(now, subflow, below or 0)
 
     def _overdue_at(self, subflow: Subflow) -> int | None:
         oldest = subflow.oldest()
         if oldest is None or oldest.position >= subflow.order.top:
             return None
-        rtt = subflow.rtt
-        return oldest.sent_at + max(rtt.srtt_ns, rtt.latest_ns) + max(rtt.min_rtt_ns // 4, 1)
+        return oldest.sent_at + self._reordering_time(subflow)
 
-    def _overdue_below(self, subflow: Subflow) -> int:
-        """The end of the oldest transmission, but not beyond what was delivered after it."""
-        oldest = subflow.oldest()
-        assert oldest is not None
-        return min(oldest.position + oldest.end - oldest.start, subflow.order.top)
+    @staticmethod
+    def _reordering_time(subflow: Subflow) -> int:
+        rtt = subflow.rtt
+        return max(rtt.srtt_ns, rtt.latest_ns) + max(rtt.min_rtt_ns // 4, 1)
+
+    def _overdue_below(self, now: int, subflow: Subflow) -> int:
+        """The end of the last overdue transmission, but not beyond what was delivered later."""
+        below = 0
+        sent_before = now - self._reordering_time(subflow)
+        for send in subflow.sends:
+            if send.position >= subflow.order.top or send.sent_at > sent_before:
+                break
+            below = send.position + send.end - send.start
+        return min(below, subflow.order.top)
 
     def _lose_below(self, now: int, subflow: Subflow, below: int) -> bool:
         in_flight = subflow.in_flight
@@ -139,8 +147,9 @@ class Recovery:
         for send, start, end, was_lost in credited:
             subflow = send.subflow
             origin = send.origin
-            if origin is not None and self._too_early(now, send):
-                subflow.drop(end - start)  # the copy is still under way, and owed nothing
+            if origin is not None and end <= origin.end and self._too_early(now, send):
+                if not was_lost:
+                    subflow.drop(end - start)  # the copy is still under way, and owed nothing
                 send, subflow, was_lost = origin, origin.subflow, True
             subflow.credit(now, send, start, end, was_lost)
             touched.add(subflow)
@@ -194,9 +203,11 @@ class Recovery:
     def _suspect_at(self, subflow: Subflow) -> int | None:
         if sum(other.usable for other in self._subflows) < 2:
             return None
-        at = subflow.suspect_at(self._config.suspect_floor_ns)
-        if at is None and self._pings.unanswered(subflow) >= 2:
-            return subflow.silent_since
+        floor_ns = self._config.suspect_floor_ns
+        at = subflow.suspect_at(floor_ns)
+        doubted_at = self._pings.doubted_at(subflow)
+        if at is None and doubted_at is not None and subflow.silent_since is not None:
+            return max(doubted_at, subflow.silent_since) + subflow.patience(floor_ns)
         return at
 
     def _others_heard(self, subflow: Subflow) -> bool:
@@ -308,6 +319,9 @@ class Recovery:
                 subflow.state = PathState.DEFECTIVE
                 if self._report:
                     self._report(PathDefective(subflow.index))
+        reneged_at = self._reneged_at()
+        if reneged_at is not None and reneged_at <= now:
+            self._forget_sacked(self._heard_last)
         return any(subflow.state is not PathState.DEFECTIVE for subflow in self._subflows)
 
     def _overdue(self, now: int, subflow: Subflow) -> bool:
@@ -346,9 +360,19 @@ class Recovery:
             board.lost.insert(start, end, send)
         board.sacked.clear()
 
+    def _reneged_at(self) -> int | None:
+        """When to believe it though nothing is in flight whose timer would tell."""
+        if self._scoreboard.flights or not self._scoreboard.renege():
+            return None
+        return self._heard_last.heard_at + self._heard_last.rtt.rto_ns
+
+    @property
+    def _heard_last(self) -> Subflow:
+        return max(self._subflows, key=lambda subflow: subflow.heard_at)
+
     def deadline(self, now: int) -> int | None:
         """When `on_timers` or `check_silence` has work next."""
-        deadline: int | None = None
+        deadline = self._reneged_at()
         for subflow in self._subflows:
             silence_at = None
             if subflow.usable and self._probed.get(subflow.index, -1) < subflow.heard_at:

@@ -145,6 +145,11 @@ class Subflow:
         return self.order.edge < self.recovery_position
 
     @property
+    def outstanding(self) -> int:
+        """Bytes sent that are neither acknowledged nor lost, whatever duplicate ACKs suggest."""
+        return self.in_flight + self.inflated
+
+    @property
     def space(self) -> int:
         """Bytes that the congestion window still admits."""
         if self.reduction is not None and self.in_recovery:
@@ -154,7 +159,7 @@ class Subflow:
     @property
     def rto_at(self) -> int | None:
         """When the retransmission timer expires (RFC 6298 section 5), None when off."""
-        return self.timer_base + self.rtt.rto_ns if self.in_flight else None
+        return self.timer_base + self.rtt.rto_ns if self.outstanding else None
 
     @property
     def quantum(self) -> int:
@@ -212,7 +217,7 @@ class Subflow:
         self.silence_ns = now - self.silent_since if self.silent_since is not None else 0
         self.heard_at = now
         self.heard_sent_at = max(self.heard_sent_at, sent_at)
-        self.silent_since = now if self.in_flight else None
+        self.silent_since = now if self.outstanding else None
 
     def settle(self, now: int) -> None:
         """Act once on all credits since the last call: RTT sample, window, timer."""
@@ -295,9 +300,18 @@ class Subflow:
         oldest = self.oldest()
         if oldest is None:
             return None
+        srtt = self.rtt.srtt_ns
+        due = self._prompted_at(oldest) + self.patience(floor_ns)
+        return max(due, self.heard_at + max(srtt // 2, floor_ns))
+
+    def patience(self, floor_ns: int) -> int:
+        """How long an answer may take before its absence is suspicious."""
         rtt = self.rtt
-        srtt = rtt.srtt_ns
-        patience = max(srtt * 3 // 2 + 4 * rtt.rttvar_ns, srtt + floor_ns)
-        if self.in_flight <= self.mss:
-            patience += DELAYED_ACK_NS
-        return max(oldest.sent_at + patience, self.heard_at + max(srtt // 2, floor_ns))
+        return max(rtt.srtt_ns * 3 // 2 + 4 * rtt.rttvar_ns, rtt.srtt_ns + floor_ns)
+
+    def _prompted_at(self, oldest: Send) -> int:
+        """When what makes the receiver answer was sent: a second segment, or the delay it takes."""
+        if oldest.outstanding > self.mss:
+            return oldest.sent_at
+        at = oldest.sent_at + DELAYED_ACK_NS
+        return min(at, self.sends[1].sent_at) if len(self.sends) > 1 else at

@@ -73,7 +73,6 @@ class TestWhen:
             rig.pings.send(NOW, b)
         assert rig.pings.due_at(b, busy=False) is None
         assert rig.pings.due_at(b, busy=True) is not None
-        assert rig.pings.unanswered(b) == IDLE_ATTEMPTS
 
     def test_hasten(self) -> None:
         rig = Rig()
@@ -82,7 +81,18 @@ class TestWhen:
         rig.pings.send(NOW, b)
         rig.pings.hasten(NOW + MS, b)
         assert rig.pings.due_at(b, busy=True) == NOW + MS
-        assert rig.pings.unanswered(b) == 0
+        assert rig.pings.doubted_at(b) is None
+
+    def test_doubt_begins_with_the_second_unanswered_ping(self) -> None:
+        rig = Rig()
+        b = rig.subflows[1]
+        first = rig.pings.send(NOW, b)
+        assert rig.pings.doubted_at(b) is None
+        rig.pings.send(NOW + SECOND, b)
+        rig.pings.send(NOW + 2 * SECOND, b)
+        assert rig.pings.doubted_at(b) == NOW + SECOND
+        rig.pings.answer(NOW + 2 * SECOND, first, first + 1)
+        assert rig.pings.doubted_at(b) is None
 
 
 class TestWhere:
@@ -116,7 +126,6 @@ class TestAnswer:
         assert (waiting_since, b.silent_since) == (NOW, None)
         assert (b.heard_at, b.heard_sent_at) == (NOW + 80 * MS, NOW)
         assert b.rtt.latest_ns == 80 * MS
-        assert rig.pings.unanswered(b) == 0
         assert rig.events == [PingSent(1, offset, offset + 1), PingAnswered(1, 80 * MS)]
 
     def test_untraced(self) -> None:

@@ -182,6 +182,19 @@ class TestByTime:
         bench.sack((1, 2))
         assert bench.lost == [(0, 1)]
 
+    def test_all_that_is_overdue_is_lost_at_once(self) -> None:
+        """Were it one transmission at a time, the deadline would stay in the past."""
+        bench = Bench(40, 40)
+        for _ in range(5):
+            bench.send(A, 0.1)
+        bench.wait(20)
+        bench.send(A, 0.1)
+        bench.send(A, 0.1)
+        bench.wait(40)
+        bench.sack((0.5, 0.6))
+        assert [start for start, _, _ in bench.board.lost] == [0, 100, 200, 300, 400]
+        assert bench.board.flights.total == 100
+
     def test_but_not_what_was_sent_after_all_that_was_delivered(self) -> None:
         bench = Bench(40, 40)
         bench.send(A, 1)
@@ -232,6 +245,43 @@ class TestSpurious:
         bench.ack(3)
         assert bench.subflows[A].state is PathState.ACTIVE
         assert bench.of(PathRestored) == [PathRestored(A)]
+
+    def test_an_early_answer_is_the_first_copy_s_delivery(self) -> None:
+        bench = Bench(80, 50)
+        bench.send(A, 3)
+        bench.wait(200)
+        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.resend(B)
+        bench.wait(5)
+        bench.ack(3)
+        assert [subflow.delivered for subflow in bench.subflows] == [3 * MSS, 0]
+        assert [subflow.in_flight for subflow in bench.subflows] == [0, 0]
+        assert bench.subflows[A].order.edge == 3 * MSS
+
+    def test_a_copy_that_was_lost_too_is_not_taken_from_the_flight_twice(self) -> None:
+        bench = Bench(80, 50)
+        bench.send(A, 3)
+        bench.wait(200)
+        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.resend(B)
+        bench.recovery.resend(bench.now, bench.subflows[B])
+        bench.wait(5)
+        bench.ack(3)
+        assert [subflow.in_flight for subflow in bench.subflows] == [0, 0]
+        assert bench.subflows[A].delivered == 3 * MSS
+
+    def test_a_copy_of_several_transmissions_vouches_for_the_first_only(self) -> None:
+        """Where the others were sent the copy does not say."""
+        bench = Bench(80, 50)
+        bench.send(A, 1)
+        bench.send(A, 1)
+        bench.wait(200)
+        bench.recovery.suspect(bench.now, bench.subflows[A])
+        assert bench.resend(B).end == 2 * MSS
+        bench.wait(5)
+        bench.ack(2)
+        assert bench.subflows[A].order.edge <= bench.subflows[A].position
+        assert [subflow.in_flight for subflow in bench.subflows] == [0, 0]
 
     def test_an_answer_in_time_proves_nothing_about_the_first_copy(self) -> None:
         bench = Bench(80, 50)
@@ -345,14 +395,30 @@ class TestSilence:
         b.hear(bench.now, bench.now)
         assert bench.recovery.check_silence(bench.now) == []
         bench.pings.send(bench.now, a)
+        assert bench.recovery.check_silence(bench.now) == []  # it may yet answer the second
+        assert bench.recovery.deadline(bench.now) == bench.now + 75 * MS
+        bench.wait(75)
         assert bench.recovery.check_silence(bench.now) == [a]
         assert a.state is PathState.SUSPECT
+
+    def test_a_ping_lost_long_ago_does_not_count_against_an_answer_since(self) -> None:
+        bench = Bench(50, 50)
+        a, b = bench.subflows
+        for _ in range(2):
+            bench.pings.send(bench.now, a)
+        a.hear(bench.now, bench.now)
+        bench.wait(1000)
+        b.hear(bench.now, bench.now)
+        assert bench.recovery.check_silence(bench.now) == []
+        bench.pings.send(bench.now, a)
+        assert bench.recovery.deadline(bench.now) == bench.now + 75 * MS
 
     def test_an_idle_path_without_comparison_has_nothing_to_probe_with(self) -> None:
         bench = Bench(50, 50)
         bench.wait(1)
         for _ in range(2):
             bench.pings.send(bench.now, bench.subflows[A])
+        bench.wait(100)
         assert bench.recovery.check_silence(bench.now) == []
         assert bench.lost == []
 
@@ -607,6 +673,23 @@ class TestReneging:
         assert bench.resend(B).end == 8 * MSS
         bench.ack(8)
         assert bench.board.flights.total == bench.board.lost.total == 0
+
+    def test_is_noticed_when_nothing_is_in_flight(self) -> None:
+        """All was SACKed once, so that no timer of a subflow runs."""
+        bench = Bench(50, 50)
+        bench.send(A, 2)
+        bench.send(B, 2)
+        bench.wait(50)
+        bench.sack((1, 4))
+        bench.ack(1)
+        assert bench.board.flights.total == bench.board.lost.total == 0
+        at = bench.recovery.deadline(bench.now)
+        assert at == bench.now + bench.subflows[A].rtt.rto_ns
+        bench.recovery.on_timers(at - 1)
+        assert bench.lost == []
+        bench.recovery.on_timers(at)
+        assert bench.lost == [(1, 4)]
+        assert bench.windows() == [100, 100]
 
     def test_no_timeout_is_taken_for_reneging(self) -> None:
         bench = Bench(50, 50)

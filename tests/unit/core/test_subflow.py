@@ -221,6 +221,13 @@ class TestRto:
     def test_off_while_nothing_is_in_flight(self) -> None:
         assert make_subflow(rtt_ms=50).rto_at is None
 
+    def test_runs_while_duplicate_acks_make_believe_that_all_has_left(self) -> None:
+        subflow = make_subflow(rtt_ms=50)
+        subflow.send(SECOND, 0, MSS)
+        subflow.in_flight, subflow.inflated = 0, MSS
+        assert subflow.rto_at == SECOND + subflow.rtt.rto_ns
+        assert subflow.outstanding == MSS
+
     def test_runs_from_the_first_transmission_and_again_from_each_credit(self) -> None:
         subflow = make_subflow(rtt_ms=50)
         rto = subflow.rtt.rto_ns
@@ -256,6 +263,18 @@ class TestSuspicion:
     def test_the_ack_of_a_lone_segment_may_be_delayed(self) -> None:
         subflow = make_subflow(rtt_ms=100)
         subflow.send(SECOND, 0, MSS)
+        assert subflow.suspect_at(20 * MS) == SECOND + 150 * MS + DELAYED_ACK_NS
+
+    def test_until_a_second_one_draws_it(self) -> None:
+        subflow = make_subflow(rtt_ms=100)
+        subflow.send(SECOND, 0, MSS)
+        subflow.send(SECOND + 10 * MS, 0, MSS)
+        assert subflow.suspect_at(20 * MS) == SECOND + 160 * MS
+
+    def test_a_second_one_sent_late_does_not_make_the_first_overdue(self) -> None:
+        subflow = make_subflow(rtt_ms=100)
+        subflow.send(SECOND, 0, MSS)
+        subflow.send(SECOND + 190 * MS, 0, MSS)
         assert subflow.suspect_at(20 * MS) == SECOND + 150 * MS + DELAYED_ACK_NS
 
     def test_silence_begins_with_the_first_unanswered_transmission(self) -> None:
