@@ -13,7 +13,7 @@ from omtcp.aio.transport import Transport
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
-from omtcp.core.events import Event
+from omtcp.core.events import Closed, Event
 from omtcp.core.stats import ConnectionStats, PathStats, ServerStats
 from omtcp.errors import SetupError
 from omtcp.net.driver import Driver
@@ -49,20 +49,22 @@ class Server:
         """A handshake is complete."""
         assert self._driver is not None
         transport = self._transports[connection] = Transport(connection, self._driver.wake)
-        transport.connect(self._protocol_factory())
+        try:
+            protocol = self._protocol_factory()
+        except Exception:
+            _log.exception("%s: no protocol could be made", connection.flow.peer)
+            transport.abort()
+        else:
+            transport.connect(protocol)
 
     def on_event(self, connection: Connection, event: Event) -> None:
-        """Something happened on a connection; an error in a protocol ends only its own."""
+        """Something happened on a connection."""
         transport = self._transports.get(connection)
         if transport is None:
             return
-        try:
-            transport.handle_event(event)
-        except Exception:
-            _log.exception("%s: the protocol failed", connection.flow.peer)
-            transport.abort()
-        if connection.over:
-            self._transports.pop(connection, None)
+        transport.handle_event(event)
+        if isinstance(event, Closed):  # the last one, however long the state has been CLOSED
+            del self._transports[connection]
 
     def stats(self) -> ServerStats:
         """A snapshot of all connections that are under way."""

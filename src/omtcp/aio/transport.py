@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from omtcp.core.connection import Connection
 from omtcp.core.events import Closed, Drained, EndOfStream, Event, Readable
 from omtcp.errors import OmtcpError, PeerError
+
+_log = logging.getLogger("omtcp.aio")
 
 READ_SIZE = 256 << 10
 
@@ -34,14 +37,26 @@ class Transport(asyncio.Transport):
         self._closing = False
         self._lost = False
         self._eof = False
+        self._eof_sent = False
 
     def connect(self, protocol: asyncio.Protocol) -> None:
         """Introduce the protocol; called once."""
         self._protocol = protocol
-        protocol.connection_made(self)
+        self._guard(lambda: protocol.connection_made(self))
 
     def handle_event(self, event: Event) -> None:
         """The core says that something happened."""
+        self._guard(lambda: self._handle(event))
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        """An error in a protocol ends its own connection and no other."""
+        try:
+            call()
+        except Exception:
+            _log.exception("%s: the protocol failed", self._connection.flow.peer)
+            self.abort()
+
+    def _handle(self, event: Event) -> None:
         if isinstance(event, Readable):
             self._deliver()
         elif isinstance(event, Drained):
@@ -75,15 +90,17 @@ class Transport(asyncio.Transport):
             failure = ConnectionResetError(str(error))
         elif error is not None:
             failure = ConnectionAbortedError(str(error))
-        if self._protocol is not None:
-            self._protocol.connection_lost(failure)
-            self._protocol = None
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.connection_lost(failure)
 
     # Writing
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Queue `data`; see the class for who owns it meanwhile."""
-        if self._closing or not data:
+        if self._eof_sent:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._closing or self._connection.over or not data:
             return
         self._connection.write(bytes(data) if isinstance(data, bytearray) else data)
         self._wake(self._connection)
@@ -132,6 +149,7 @@ class Transport(asyncio.Transport):
 
     def write_eof(self) -> None:
         """Send a FIN after what is queued; reading goes on."""
+        self._eof_sent = True
         self._connection.close()
         self._wake(self._connection)
 
@@ -146,7 +164,7 @@ class Transport(asyncio.Transport):
         if not self._reading:
             self._reading = True
             # Not at once: no protocol expects data while it is still in its own call.
-            asyncio.get_running_loop().call_soon(self._deliver)
+            asyncio.get_running_loop().call_soon(self._guard, self._deliver)
 
     def is_reading(self) -> bool:
         """Whether data is delivered as it arrives."""

@@ -1,0 +1,246 @@
+"""The driver: packets to segments and back, one timer, and whose fault a failure is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from omtcp.core.config import Config
+from omtcp.core.events import Closed, Established, Readable
+from omtcp.core.state import State
+from omtcp.errors import PathError
+from omtcp.net.tun import PayloadError
+from omtcp.wire.tcp import RST, SYN
+
+from .loopback import Ends, JumpingLoop, damaged, garbage, run
+
+
+def test_a_handshake_and_some_data_both_ways() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        client = ends.connect()
+        await ends.settle()
+        (server,) = ends.accepted
+        assert server.state is State.ESTABLISHED
+        assert ends.client_events == [Established()]
+        client.write(b"request")
+        ends.client.wake(client)
+        await ends.settle()
+        assert (server, Readable()) in ends.events
+        assert server.read() == b"request"
+        server.write(bytes(100_000))
+        ends.driver.wake(server)
+        got = b""
+        while len(got) < 100_000:
+            await asyncio.sleep(0.001)
+            got += client.read()
+            ends.client.wake(client)
+        assert got == bytes(100_000)
+        ends.close()
+
+    run(main)
+
+
+def test_malformed_packets_are_counted_and_harm_nobody() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        ends.connect()
+        await ends.settle()
+        good = ends.client_tun.written[-1]
+        for packet in (b"", b"\x00", garbage(), garbage(19), good[:30], damaged(good)):
+            ends.tuns[0].put(packet)
+        await ends.settle()
+        assert ends.driver.malformed == 6
+        assert ends.accepted[0].state is State.ESTABLISHED
+        ends.close()
+
+    run(main)
+
+
+def test_packets_for_other_addresses_are_none_of_ours() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        ends.connect()
+        await ends.settle()
+        before = len(ends.tuns[0].written)
+        # The server's own packet, looped back: it is addressed to the client.
+        ends.tuns[0].put(ends.tuns[0].written[0])
+        await ends.settle()
+        assert len(ends.tuns[0].written) == before
+        assert ends.driver.malformed == 0
+        ends.close()
+
+    run(main)
+
+
+def test_a_stray_segment_is_reset() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        ends.remote.connect(ends.client.clock(), ends.endpoint.address, 81)
+        ends.client.flush()
+        await ends.settle()
+        (answer,) = ends.tuns[0].segments()
+        assert answer.segment.flags & RST
+        assert [type(event) for event in ends.client_events] == [Closed]
+        ends.close()
+
+    run(main)
+
+
+def test_the_timer_is_armed_only_for_earlier_deadlines() -> None:
+    """Deadlines mostly move later; an armed timer that comes early costs less than re-arming."""
+
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        client = ends.connect()
+        await ends.settle()
+        armed = loop.timers
+        for _ in range(50):
+            client.write(b"x" * 100)
+            ends.client.wake(client)
+            await ends.settle(8)
+            ends.accepted[0].read()
+        assert loop.timers - armed < 10
+        ends.close()
+
+    run(main)
+
+
+def test_an_idle_server_has_no_timer() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop, config=Config(keepalive_ns=0))
+        await ends.settle()
+        assert loop.timers == 0
+        ends.connect()
+        await ends.settle()
+        await asyncio.sleep(30)
+        assert ends.endpoint.poll_timeout() is None
+        ends.close()
+
+    run(main)
+
+
+def test_a_lost_syn_ack_is_sent_again_by_the_timer() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop, paths=2)
+        ends.tuns[0].other = None
+        ends.connect()
+        await asyncio.sleep(1.5)
+        assert [packet.segment.flags & SYN for packet in ends.tuns[1].segments()][:1] == [SYN]
+        (server,) = ends.accepted
+        assert server.state is State.ESTABLISHED
+        ends.close()
+
+    run(main)
+
+
+def test_a_payload_that_cannot_be_read_ends_its_connection_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        ends.connect()
+        ends.connect()
+        await ends.settle()
+        bad, good = ends.accepted
+        ends.tuns[0].fail_with = PayloadError("the file was truncated while it was being sent")
+        with caplog.at_level(logging.WARNING, "omtcp.net"):
+            bad.write(b"gone")
+            ends.driver.wake(bad)
+            await ends.settle()
+        assert bad.state is State.CLOSED
+        assert good.state is State.ESTABLISHED
+        assert "truncated" in caplog.text
+        assert any(packet.segment.flags & RST for packet in ends.tuns[0].segments())
+        assert [type(event) for connection, event in ends.events if connection is bad] == [
+            Established,
+            Closed,
+        ]
+        ends.close()
+
+    run(main)
+
+
+def test_a_device_that_is_gone_is_like_loss() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        client = ends.connect()
+        await ends.settle()
+        (server,) = ends.accepted
+        ends.tuns[0].fail_with = PathError("device fake0 is gone")
+        server.write(b"hello")
+        ends.driver.wake(server)
+        await asyncio.sleep(2)
+        assert client.read() == b"hello"
+        ends.close()
+
+    run(main)
+
+
+def test_a_device_that_cannot_be_read_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop, paths=2)
+        ends.tuns[1].read_error = PathError("device fake1 is gone")
+        with caplog.at_level(logging.WARNING, "omtcp.net"):
+            ends.tuns[1].put(garbage())
+            await ends.settle()
+        assert caplog.text.count("is gone") == 1
+        ends.connect()
+        await ends.settle()
+        assert ends.accepted
+        ends.close()
+
+    run(main)
+
+
+def test_a_device_without_room_is_counted_and_made_good() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        client = ends.connect()
+        await ends.settle()
+        (server,) = ends.accepted
+        ends.tuns[0].full = True
+        server.write(b"hello")
+        ends.driver.wake(server)
+        await ends.settle()
+        assert ends.driver.refused == 1
+        ends.tuns[0].full = False
+        await asyncio.sleep(2)
+        assert client.read() == b"hello"
+        ends.close()
+
+    run(main)
+
+
+def test_a_busy_connection_does_not_starve_the_others() -> None:
+    """Each may send a batch per turn, whatever it has queued."""
+
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        first, second = ends.connect(), ends.connect()
+        await ends.settle()
+        one, two = ends.accepted
+        one.write(bytes(2_000_000))
+        two.write(b"short")
+        ends.driver.wake(one)
+        ends.driver.wake(two)
+        await ends.settle(4)
+        got = {client.flow.local_port: client.read() for client in (first, second)}
+        assert b"short" in got.values()
+        ends.close()
+
+    run(main)
+
+
+def test_stop_leaves_nothing_in_the_loop() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        ends.connect()
+        await ends.settle()
+        ends.close()
+        ends.driver.stop()
+        assert len(loop.jumping.get_map()) == 1, "only the loop's own descriptor"
+
+    run(main)
