@@ -115,6 +115,10 @@ class SenderMachine(RuleBasedStateMachine):
             offset = board.una + index % (board.nxt - board.una)
             self.world.sender.on_too_big(self.world.now, offset, mss)
 
+    @rule(path=st.integers(0, 2), up=st.booleans())
+    def link(self, path: int, up: bool) -> None:
+        self.world.link(path, up=up)
+
     @invariant()
     def consistent(self) -> None:
         if hasattr(self, "world"):
@@ -126,7 +130,9 @@ class SenderMachine(RuleBasedStateMachine):
 
 
 TestSenderMachine = SenderMachine.TestCase
-TestSenderMachine.settings = settings(max_examples=60, stateful_step_count=40)
+TestSenderMachine.settings = settings(
+    max_examples=int(__import__("os").environ.get("EX", "60")), stateful_step_count=40
+)
 
 
 def step(world: World, random: Random, loss: float) -> None:
@@ -155,6 +161,8 @@ def step(world: World, random: Random, loss: float) -> None:
         world.acks.append(world.receiver.acknowledge())
     elif dice < 0.88:
         world.sender.evaluate(world.now)
+    elif dice < 0.885:
+        world.link(random.randrange(3), up=random.random() < 0.7)
     else:
         world.pass_time(random.choice((1, 5, 20, 20, 20, 60, 300)) * MS)
 

@@ -108,10 +108,13 @@ class World:
         self.seed = seed
         self.now = 5 * SECOND
         self.events: list[Event] = []
+        self.down: set[int] = set()
+        """Paths that the host says are down; the network may carry over them all the same."""
         self.sender = Sender(
             Config(mode=mode, congestion=congestion, user_timeout_ns=1 << 62),
             [MSS] * paths,
             first=0,
+            down=self.down,
             multipath=sack and paths > 1,
             sack=sack,
             random=lambda: 0.5,
@@ -182,6 +185,14 @@ class World:
         assert again is None or again > self.now, f"a busy loop at {self.now} (seed {self.seed})"
 
     # The network
+
+    def link(self, path: int, *, up: bool) -> None:
+        """The host reports on the link of `path`."""
+        if up:
+            self.down.discard(path)
+        else:
+            self.down.add(path)
+        self.sender.on_path(self.now, path, up)
 
     def deliver(self, index: int, *, duplicate: bool = False) -> None:
         """Segment `index` of those under way arrives."""
