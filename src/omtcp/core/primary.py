@@ -100,7 +100,8 @@ class PrimaryChooser:
     @property
     def settled(self) -> bool:
         """Whether the primary has shown what it can do; before, it is a guess."""
-        return self._records[id(self.primary)].tried >= TRIED
+        tried = self._records[id(self.primary)].tried
+        return tried >= TRIED or (tried >= TRIED - 1 and self.primary.has_met_its_limit)
 
     def next_interval_ns(self) -> int:
         """Time to the next evaluation, randomised so that connections do not move in step (P9)."""
@@ -172,17 +173,11 @@ class PrimaryChooser:
             return 0.0
         allowed = window_size * SECOND / self._rtt(subflow)
         record = self._records[id(subflow)]
-        if subflow is self.primary or record.tried >= TRIED or self._has_met_its_limit(subflow):
+        if subflow is self.primary or record.tried >= TRIED or subflow.has_met_its_limit:
             return min(record.potential, allowed)
         if not self.settled:
             return min(max(record.potential, self._records[id(self.primary)].potential), allowed)
         return allowed
-
-    @staticmethod
-    def _has_met_its_limit(subflow: Subflow) -> bool:
-        """Whether slow start has ever ended on it, or has come far."""
-        controller = subflow.controller
-        return controller.ssthresh < 1 << 40 or controller.cwnd > 64 * subflow.mss
 
     @staticmethod
     def _rtt(subflow: Subflow) -> int:

@@ -11,16 +11,24 @@ from __future__ import annotations
 
 from omtcp.core.subflow import Subflow
 
+LIMIT_HANDICAP = 1.3
+"""By what factor a path that has met its limit may be nearer and still come second at the start."""
+
 
 def in_order(subflows: list[Subflow], primary: Subflow | None) -> list[Subflow]:
-    """The usable paths: the primary first, if there is one, then by RTT; those in timeout last."""
+    """The usable paths: the primary first, if there is one, then by RTT; those in timeout last.
+
+    Without a primary the order is a guess: the nearest first, but one that has lost already gives
+    way to one of about the same distance that may still have everything to show.
+    """
     usable = [subflow for subflow in subflows if subflow.state == "active"]
     if len(usable) > 1:
         usable.sort(
             key=lambda subflow: (
                 subflow.timeouts > 0,
                 subflow is not primary,
-                subflow.rtt.srtt_ns,
+                subflow.rtt.srtt_ns
+                * (LIMIT_HANDICAP if primary is None and subflow.has_met_its_limit else 1),
             )
         )
     return usable

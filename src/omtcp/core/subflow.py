@@ -6,6 +6,7 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from omtcp.core.congestion.base import SSTHRESH_INFINITE
 from omtcp.core.pacing import Pacer
 from omtcp.core.prr import ProportionalRateReduction
 from omtcp.core.ranges import RangeSet
@@ -138,6 +139,12 @@ class Subflow:
     def usable(self) -> bool:
         """Whether data may be sent over it."""
         return self.state is PathState.ACTIVE
+
+    @property
+    def has_met_its_limit(self) -> bool:
+        """Whether slow start has ever ended here, or has come far."""
+        controller = self.controller
+        return controller.ssthresh < SSTHRESH_INFINITE or controller.cwnd > 64 * self.mss
 
     @property
     def in_recovery(self) -> bool:
