@@ -24,6 +24,7 @@ from omtcp.trace.events import Sink
 _log = logging.getLogger("omtcp.aio")
 
 _STATES = {"active": "up", "untried": "up"}
+_PARTING_MAX_NS = 1_000_000_000
 
 
 class Server:
@@ -96,13 +97,23 @@ class Server:
             ),
         )
 
-    def abort_all(self) -> None:
-        """Reset what is still open, so that no client waits for us."""
+    def abort_all(self) -> float:
+        """Reset what is still open, so that no client waits for us.
+
+        Returns for how many seconds what still arrives should be refused: a reset that overtakes
+        data on another path is not believed (RFC 5961 section 3.2), the client asks again.
+        """
+        parting_ns = 0
         for connection in list(self._endpoint.connections.values()):
+            sender = connection.sender
+            if sender is not None and sender.board.una < sender.board.nxt:
+                slowest = max(subflow.rtt.rto_ns for subflow in sender.subflows)
+                parting_ns = max(parting_ns, min(slowest, _PARTING_MAX_NS))
             connection.abort()
             self._endpoint.touch(connection)
         if self._driver is not None:
             self._driver.flush()
+        return parting_ns / 1e9
 
 
 @asynccontextmanager
@@ -154,8 +165,11 @@ async def serve(
             with _watched(plumbing, driver):
                 yield server
         finally:
-            server.abort_all()
-            driver.stop()
+            endpoint.unlisten(port)
+            try:
+                await asyncio.sleep(server.abort_all())
+            finally:
+                driver.stop()
 
 
 @contextmanager
