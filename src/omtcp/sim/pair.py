@@ -309,6 +309,8 @@ class Pair:
                 while (transmit := connection.poll_transmit(self.now)) is not None:
                     self._backward(transmit.segment, transmit.segment_size)
                 self.remote.settle(self.now, connection)
+                if connection.has_events:
+                    self.remote.touch(connection)
             while (reply := self.server.poll_reply()) is not None:
                 self._forward(0, reply.segment, 1)
             while (reply := self.remote.poll_reply()) is not None:
