@@ -1,0 +1,172 @@
+"""Which path carries the next bytes: order, the receive window, the tail, the pacer."""
+
+import pytest
+
+from omtcp.core.scheduler import for_new_data, for_retransmission, in_order
+from omtcp.core.subflow import PathState, Subflow
+
+from .sending import MSS, SECOND, make_subflow
+
+PLENTY = 1 << 30
+NOW = 10 * SECOND
+
+
+def path(index: int, rtt_ms: float, *, cwnd: int = 20, in_flight: int = 0) -> Subflow:
+    """A path with its windows in segments, filled for a moment now."""
+    made = make_subflow(index, rtt_ms=rtt_ms, cwnd=cwnd * MSS)
+    made.in_flight = in_flight * MSS
+    return made
+
+
+def exhaust_pacer(subflow: Subflow) -> None:
+    subflow.pace()
+    assert subflow.pacer.ready(NOW, MSS)
+    subflow.pacer.on_sent(1 << 20)
+
+
+def new_data(
+    *paths: Subflow, remaining: int = PLENTY, window: int = PLENTY
+) -> tuple[int | None, int]:
+    """Index of the chosen path and the bytes it takes."""
+    subflow, room = for_new_data(NOW, list(paths), remaining=remaining, window_size=window)
+    return (subflow.index if subflow else None), room
+
+
+class TestOrder:
+    def test_the_primary_first_then_the_nearest(self) -> None:
+        a, b, c = path(0, 20), path(1, 50), path(2, 10)
+        assert in_order([a, b, c], b) == [b, c, a]
+
+    def test_without_a_primary_the_nearest_first(self) -> None:
+        a, b = path(0, 50), path(1, 20)
+        assert in_order([a, b], None) == [b, a]
+
+    def test_a_path_in_timeout_last_even_the_primary(self) -> None:
+        a, b = path(0, 20), path(1, 50)
+        a.timeouts = 1
+        assert in_order([a, b], a) == [b, a]
+
+    def test_only_usable_paths(self) -> None:
+        a, b, c, d = (path(index, 20) for index in range(4))
+        b.state, c.state, d.state = PathState.UNTRIED, PathState.SUSPECT, PathState.DEFECTIVE
+        assert in_order([a, b, c, d], b) == [a]
+        a.state = PathState.SUSPECT
+        assert in_order([a, b, c, d], b) == []
+
+
+class TestNewData:
+    def test_nothing_without_a_path(self) -> None:
+        assert new_data() == (None, 0)
+
+    def test_one_burst_in_whole_segments(self) -> None:
+        a = path(0, 10, cwnd=100)  # 10 segments a millisecond
+        assert new_data(a) == (0, 10 * MSS)
+        assert new_data(a, remaining=10_500) == (0, 10 * MSS)
+
+    def test_the_end_of_the_data_as_it_is(self) -> None:
+        a = path(0, 100, cwnd=10)
+        assert new_data(a, remaining=1234) == (0, 2 * MSS)  # the caller clips it
+        a.in_flight = 10 * MSS - 1500
+        assert new_data(a, remaining=1234) == (0, 1500)
+        assert new_data(a, remaining=1600) == (None, 0)
+
+    def test_no_further_than_the_window(self) -> None:
+        assert new_data(path(0, 10, cwnd=3)) == (0, 2 * MSS)
+        assert new_data(path(0, 10, cwnd=20, in_flight=19), remaining=1) == (0, MSS)
+
+    def test_a_full_window_waits(self) -> None:
+        a = path(0, 50, in_flight=20)
+        assert new_data(a) == (None, 0)
+        assert a.limited
+
+    def test_small_gaps_wait_until_they_make_a_burst(self) -> None:
+        a = path(0, 10, cwnd=100, in_flight=95)
+        assert new_data(a) == (None, 0)
+        assert new_data(a, remaining=2 * MSS) == (0, 5 * MSS)  # nothing would come behind it
+
+    def test_an_empty_path_may_always_send_one_segment(self) -> None:
+        a = path(0, 50, cwnd=20)
+        a.controller.cwnd = MSS // 2
+        assert new_data(a) == (0, MSS)
+
+    def test_the_next_path_when_the_best_is_full(self) -> None:
+        a, b = path(0, 20, in_flight=20), path(1, 30)
+        assert new_data(a, b) == (1, 2 * MSS)
+        assert a.limited
+
+    def test_the_pacer_counts_as_a_full_window(self) -> None:
+        a, b = path(0, 20), path(1, 30)
+        exhaust_pacer(a)
+        assert new_data(a, b)[0] == 1
+        assert a.paced
+        assert a.pacer.ready_at() > NOW
+
+
+class TestReceiveWindow:
+    """Data on a slower path must not make the receiver's buffer the bottleneck."""
+
+    def test_a_slow_path_is_left_out_when_the_better_one_needs_the_window(self) -> None:
+        a, b = path(0, 80, in_flight=20), path(1, 150)
+        assert new_data(a, b, window=64 << 10) == (None, 0)
+        assert new_data(a, b, window=1 << 20)[0] == 1
+
+    def test_what_the_better_path_sends_meanwhile_is_counted(self) -> None:
+        """Until 2·MSS arrive over B in 100 ms, A sends its 20 segments twice; and room for one
+        round of repair is left."""
+        a, b = path(0, 50, in_flight=20), path(1, 100)
+        assert new_data(a, b, window=2 * 42 * MSS)[0] == 1
+        assert new_data(a, b, window=2 * 42 * MSS - 1)[0] is None
+
+    def test_a_path_left_out_is_not_limited_by_its_window(self) -> None:
+        a, b = path(0, 50, in_flight=20), path(1, 100)
+        b.limited = True
+        new_data(a, b, window=MSS)
+        assert not b.limited
+
+    def test_the_best_path_is_never_left_out(self) -> None:
+        assert new_data(path(0, 150), window=MSS)[0] == 0
+
+
+class TestTail:
+    """Near the end, waiting for the fast path is quicker than using the slow one."""
+
+    @pytest.mark.parametrize(("remaining", "chosen"), [(10, None), (30, None), (60, 1)])
+    def test_only_if_it_would_arrive_sooner(self, remaining: int, chosen: int | None) -> None:
+        a, b = path(0, 20, in_flight=20), path(1, 60)
+        # A needs 20 ms and another 20 ms per 20 segments; B needs 60 ms.
+        assert new_data(a, b, remaining=remaining * MSS)[0] == chosen
+
+    def test_without_any_rate_to_compare_with(self) -> None:
+        a, b = path(0, 20), path(1, 60)
+        a.controller.cwnd, a.in_flight = 0, MSS
+        assert new_data(a, b)[0] == 1
+
+
+class TestRetransmission:
+    def choose(self, *paths: Subflow) -> tuple[int | None, int]:
+        subflow, room = for_retransmission(NOW, list(paths))
+        return (subflow.index if subflow else None), room
+
+    def test_the_best_with_room(self) -> None:
+        assert self.choose(path(0, 50), path(1, 20)) == (0, 2 * MSS)
+        assert self.choose(path(0, 50, in_flight=20), path(1, 20)) == (1, 2 * MSS)
+
+    def test_an_idle_path_carries_a_segment_whatever_its_window(self) -> None:
+        a = path(0, 50)
+        a.controller.cwnd = 1
+        assert self.choose(a) == (0, MSS)
+
+    def test_not_over_a_much_slower_path(self) -> None:
+        a, b = path(0, 20, in_flight=20), path(1, 31)
+        assert self.choose(a, b) == (None, 0)
+        assert a.limited
+        assert self.choose(a, path(1, 30))[0] == 1
+
+    def test_the_pacer_has_a_say(self) -> None:
+        a = path(0, 50)
+        exhaust_pacer(a)
+        assert self.choose(a) == (None, 0)
+        assert a.paced
+
+    def test_no_path_at_all(self) -> None:
+        assert self.choose() == (None, 0)
