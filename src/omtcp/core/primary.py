@@ -49,6 +49,7 @@ EQUAL = 0.95
 NEARER = 0.8
 """A clearly lower RTT, as a part of the primary's."""
 DWELL_NS = SECOND
+DWELL_AFTER_CHOICE_NS = 5 * SECOND
 DWELL_MAX_NS = 30 * SECOND
 AUDITION_FIRST_NS = SECOND
 AUDITION_RAREST_NS = 60 * SECOND
@@ -68,7 +69,7 @@ class _Record:
     """Evaluations it was the primary at, with data waiting: what it delivers is known then."""
     potential: float = 0.0
     """Bytes per second it is believed to be able to deliver; 0 when never loaded."""
-    auditioned_at: int = 0
+    auditioned_at: int | None = None
     audition_every_ns: int = AUDITION_FIRST_NS
 
 
@@ -89,7 +90,7 @@ class PrimaryChooser:
         self._report = report
         self._records = {id(subflow): _Record() for subflow in subflows}
         self.primary = first
-        self._evaluated_at = 0
+        self._evaluated_at: int | None = None
         self._moved_at = 0
         self._came_from: Subflow | None = None
         self._dwell_ns = DWELL_NS
@@ -117,6 +118,8 @@ class PrimaryChooser:
 
     def evaluate(self, now: int, *, window_size: int, hungry: bool) -> None:
         """Measure, choose, and set each subflow's share of the growth budget."""
+        if self._evaluated_at is None:  # a connection is first evaluated after an interval
+            self._evaluated_at = now - self._config.primary_interval_ns
         elapsed = now - self._evaluated_at
         self._evaluated_at = now
         if elapsed <= 0 or not self._delivering():
@@ -236,6 +239,7 @@ class PrimaryChooser:
         if self._config.mode is Mode.PRIMARY and nearer and young:
             self._move(now, subflow, "rtt", self.merits(window_size))
             self._moved_at = 0
+            self._dwell_ns = DWELL_NS
             self.grow(now, window_size)
 
     def replace(self, now: int, window_size: int, reason: str) -> None:
@@ -255,8 +259,8 @@ class PrimaryChooser:
             self._dwell_ns = min(2 * self._dwell_ns, DWELL_MAX_NS)
         elif now - self._moved_at > DWELL_MAX_NS:
             self._dwell_ns = DWELL_NS
-        if reason in ("capacity", "rtt") and self._moved_at:
-            self._dwell_ns = max(self._dwell_ns, 5 * SECOND)
+        if reason in ("capacity", "rtt"):
+            self._dwell_ns = max(self._dwell_ns, DWELL_AFTER_CHOICE_NS)
         self.primary, self._came_from, self._moved_at = to, previous, now
         self._favourite = None
         if self._report:
@@ -290,7 +294,7 @@ class PrimaryChooser:
         """Let a standby path show what it can do, now and then."""
         for subflow in self._subflows:
             record = self._records[id(subflow)]
-            if subflow is self.primary or not subflow.usable:
+            if record.auditioned_at is None or subflow is self.primary or not subflow.usable:
                 record.auditioned_at = now
                 record.audition_every_ns = AUDITION_FIRST_NS
                 continue
