@@ -132,8 +132,7 @@ class Endpoint:
 
     def handle_segment(self, now: int, source: bytes, segment: Segment, path: int = 0) -> None:
         """Take in a segment from `source` to our address, which arrived by `path`."""
-        key = (segment.destination_port, source, segment.source_port)
-        connection = self.connections.get(key)
+        connection = self.find(source, segment)
         if connection is not None and self._reopens(connection, segment):
             self._forget(connection)
             connection = None
@@ -219,14 +218,8 @@ class Endpoint:
 
     def handle_timeout(self, now: int) -> None:
         """Expire what is due."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            at, _, connection = heapq.heappop(heap)
-            if self._scheduled.get(connection) != at:
-                continue  # superseded
-            del self._scheduled[connection]
+        while (connection := self.poll_due(now)) is not None:
             connection.handle_timeout(now)
-            self._ready[connection] = None
 
     def touch(self, connection: Connection) -> None:
         """The application called a verb of `connection`: look at it again."""
@@ -262,12 +255,35 @@ class Endpoint:
             self._scheduled[connection] = at
             heapq.heappush(self._heap, (at, self._pushes, connection))
 
+    def poll_due(self, now: int) -> Connection | None:
+        """The next connection whose `handle_timeout` is to be called now, instead of ours."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            at, _, connection = heapq.heappop(heap)
+            if self._scheduled.get(connection) == at:  # else superseded
+                del self._scheduled[connection]
+                self._ready[connection] = None
+                return connection
+        return None
+
     def poll_timeout(self) -> int | None:
         """When `handle_timeout` is to be called next; None for never."""
         heap = self._heap
         while heap and self._scheduled.get(heap[0][2]) != heap[0][0]:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
+
+    def find(self, source: bytes, segment: Segment) -> Connection | None:
+        """The connection that a segment from `source` belongs to."""
+        key = (segment.destination_port, source, segment.source_port)
+        return self.connections.get(key)
+
+    def discard(self, connection: Connection) -> None:
+        """Drop a connection whose state cannot be trusted; its peer's next segment is refused."""
+        self._forget(connection)
+        self._ready.pop(connection, None)
+        if connection in self._accepted:
+            self._accepted.remove(connection)
 
     def _forget(self, connection: Connection) -> None:
         flow = connection.flow

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 from omtcp.core.connection import Connection, Transmit
 from omtcp.core.endpoint import Endpoint, Reply
-from omtcp.core.events import Event
-from omtcp.errors import PathError, WireError
+from omtcp.core.events import Closed, Event
+from omtcp.errors import LocalError, PathError, WireError
 from omtcp.net.tun import PACKET_SIZE, PayloadError, Tun
 from omtcp.wire.header import HeaderWriter
 from omtcp.wire.packet import IcmpPacket, TcpPacket, parse_packet
@@ -126,10 +126,26 @@ class Driver:
                 continue
             if isinstance(packet, TcpPacket):
                 if packet.destination == self._endpoint.address:
-                    self._endpoint.handle_segment(now, packet.source, packet.segment, path)
+                    self._feed(now, packet, path)
             elif isinstance(packet, IcmpPacket):
                 self._endpoint.handle_icmp(now, packet.message)
         return READ_BATCH
+
+    def _feed(self, now: int, packet: TcpPacket, path: int) -> None:
+        try:
+            self._endpoint.handle_segment(now, packet.source, packet.segment, path)
+        except Exception:
+            self._fail(self._endpoint.find(packet.source, packet.segment))
+
+    def _fail(self, connection: Connection | None) -> None:
+        """A bug of ours, just caught, ends the connection that met it and no other."""
+        if connection is None:
+            _log.exception("internal error")
+            return
+        _log.exception("%s: internal error", connection.flow.peer)
+        self._endpoint.discard(connection)
+        self._writers.pop(connection, None)
+        self._on_event(connection, Closed(LocalError("internal error")))
 
     def _drain(self, now: int) -> None:
         """Send and tell everything there is, then arm the timer."""
@@ -140,7 +156,10 @@ class Driver:
             self._on_accept(accepted)
         again = False
         for connection in endpoint.poll_ready():
-            again |= self._drain_connection(now, connection)
+            try:
+                again |= self._drain_connection(now, connection)
+            except Exception:
+                self._fail(connection)
         if again and not self._soon:
             self._soon = True
             self._loop.call_soon(self._on_soon)
@@ -229,5 +248,9 @@ class Driver:
     def _on_timer(self) -> None:
         self._timer = None
         now = max(self.clock(), self._timer_at)
-        self._endpoint.handle_timeout(now)
+        while (connection := self._endpoint.poll_due(now)) is not None:
+            try:
+                connection.handle_timeout(now)
+            except Exception:
+                self._fail(connection)
         self._drain(now)
