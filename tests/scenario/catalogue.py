@@ -80,7 +80,8 @@ SCENARIOS = [
        actions=((0.5, stop_reading), (2.5, read_on))),
     # Cuts
     *[
-        _s(f"path {path} cut at {at} s", *APART, mb=8, within=4, silence_ms=150,
+        # A tail lost with the cut path takes a tail loss probe, and so a little longer, to find.
+        _s(f"path {path} cut at {at} s", *APART, mb=8, within=4, silence_ms=170,
            actions=((at, cut(path)),))
         for path in (0, 1)
         for at in (0.2, 0.7, 1.5)

@@ -21,12 +21,6 @@ SNAPSHOT = Path(__file__).parent.parent / "snapshots" / "scenarios.txt"
 FORCED = {"suspect", "unusable", "timeout", "single path"}
 """Why a primary moves when it has no choice."""
 
-UNSETTLED = {"slow reader", "1 % loss on both"}
-"""Where the primary still moves too often: its paths are idle or equally bad."""
-
-TAIL_LOST = {"path 1 cut at 0.7 s"}
-"""Where the last segment is lost, and nothing but the RTO finds out while one path is usable."""
-
 every = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 
 
@@ -51,8 +45,6 @@ def test_nothing_but_pings_goes_over_a_suspect_path(scenario: Scenario) -> None:
 def test_a_cut_goes_almost_unnoticed(scenario: Scenario) -> None:
     assert scenario.silence_ms is not None
     silence_ns = outcome(scenario).silence_ns
-    if silence_ns > scenario.silence_ms * 1_000_000 and scenario.name in TAIL_LOST:
-        pytest.xfail(f"{silence_ns / 1e6:.0f} ms")
     assert silence_ns <= scenario.silence_ms * 1_000_000, f"{silence_ns / 1e6:.0f} ms, seed {SEED}"
 
 
@@ -75,8 +67,6 @@ def test_the_primary_does_not_flip(scenario: Scenario) -> None:
     times = [at for at, reason in outcome(scenario).moves if reason not in FORCED]
     times = [at for at in times if at > 500_000_000]
     calm = all(later - earlier >= 5_000_000_000 for earlier, later in pairwise(times))
-    if not calm and scenario.name in UNSETTLED:
-        pytest.xfail(f"moves at {times}")
     assert calm, times
 
 

@@ -54,7 +54,7 @@ class Pings:
     def due_at(self, subflow: Subflow, busy: bool) -> int | None:
         """When `subflow` wants its next ping; None while it needs none."""
         schedule = self._schedules[id(subflow)]
-        if subflow.state is PathState.ACTIVE:
+        if subflow.state is PathState.ACTIVE and not subflow.timeouts:
             if not busy or subflow.in_flight:
                 return None
             return max(schedule.next_at, subflow.heard_at + IDLE_INTERVAL_NS)
@@ -93,7 +93,7 @@ class Pings:
     def _interval(self, subflow: Subflow, attempts: int) -> int:
         if subflow.state is PathState.DEFECTIVE:
             return self._config.slow_ping_interval_ns
-        if subflow.state is PathState.ACTIVE:
+        if subflow.state is PathState.ACTIVE and not subflow.timeouts:
             return IDLE_INTERVAL_NS
         return self._config.ping_interval_ns
 

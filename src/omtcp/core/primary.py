@@ -126,7 +126,8 @@ class PrimaryChooser:
             return
         for subflow in self._subflows:
             self._measure(subflow, elapsed / SECOND, hungry)
-        if self._config.mode is Mode.PRIMARY and len(self._subflows) > 1:
+        eligible = self._config.mode is Mode.PRIMARY and len(self._subflows) > 1
+        if eligible and (hungry or not self.primary.usable):
             self._choose(now, window_size)
         self.grow(now, window_size)
 

@@ -13,7 +13,7 @@ from omtcp.core.config import Config
 from omtcp.core.congestion.base import initial_window
 from omtcp.core.pings import Pings
 from omtcp.core.scoreboard import Credit, Scoreboard, Send
-from omtcp.core.subflow import PathState, Subflow
+from omtcp.core.subflow import DELAYED_ACK_NS, PathState, Subflow
 from omtcp.trace.events import (
     Event,
     LossDetected,
@@ -51,6 +51,8 @@ class Recovery:
         self._pings = pings
         self._report = report
         self._probed: dict[int, int] = {}
+        self.watching = True
+        """Whether silence means anything; it does not to a peer without SACK."""
 
     # Losses within a subflow
 
@@ -183,7 +185,9 @@ class Recovery:
         """Suspect the paths that are silent while others answer; return them.
 
         A silent path with no other path to compare it with gets a probe instead: its first
-        segment, on another path. The answer to that is the comparison.
+        segment, on another path. The answer to that is the comparison. The only usable path gets
+        its first segment again, a tail loss probe (RFC 8985 section 7): what was lost behind it
+        shows when the answer comes.
         """
         suspects = []
         for subflow in sorted(self._subflows, key=lambda subflow: subflow.heard_at):
@@ -202,13 +206,23 @@ class Recovery:
 
     def _suspect_at(self, subflow: Subflow) -> int | None:
         if sum(other.usable for other in self._subflows) < 2:
-            return None
+            return self._probe_timeout_at(subflow)
         floor_ns = self._config.suspect_floor_ns
         at = subflow.suspect_at(floor_ns)
         doubted_at = self._pings.doubted_at(subflow)
         if at is None and doubted_at is not None and subflow.silent_since is not None:
             return max(doubted_at, subflow.silent_since) + subflow.patience(floor_ns)
         return at
+
+    def _probe_timeout_at(self, subflow: Subflow) -> int | None:
+        """RFC 8985 section 7.2: two round trips without an answer, more for a lone segment."""
+        oldest = subflow.oldest()
+        if oldest is None or subflow.timeouts or not self.watching:
+            return None
+        patience = 2 * subflow.rtt.srtt_ns + self._config.suspect_floor_ns // 2
+        if subflow.in_flight <= subflow.mss:
+            patience += DELAYED_ACK_NS
+        return max(oldest.sent_at, subflow.heard_at) + patience
 
     def _others_heard(self, subflow: Subflow) -> bool:
         """Whether another path answered since this one owed its answer."""
@@ -287,6 +301,10 @@ class Recovery:
         silence of less than an RTO was no outage but the loss of whatever was on its way.
         """
         if subflow.state is PathState.ACTIVE:
+            if subflow.timeouts:  # it had not been suspected, as all paths were silent
+                subflow.timeouts = 0
+                subflow.rtt.reset_backoff()
+                self.resend(now, subflow)
             return
         known = subflow.state is not PathState.UNTRIED
         subflow.state = PathState.ACTIVE
@@ -317,6 +335,8 @@ class Recovery:
             gone_at = self._gone_at(subflow)
             if gone_at is not None and gone_at <= now:
                 subflow.state = PathState.DEFECTIVE
+                self._take(subflow, None, Kind.TIMEOUT)
+                subflow.order.advance(subflow.position)
                 if self._report:
                     self._report(PathDefective(subflow.index))
         reneged_at = self._reneged_at()
@@ -347,6 +367,7 @@ class Recovery:
         subflow.recovery_position = subflow.position
         subflow.in_flight = subflow.inflated = 0
         subflow.timeouts += 1
+        self._pings.hasten(now, subflow)  # the backed-off timer alone would find the way back late
         subflow.rtt.backoff()
         subflow.controller.on_rto(now=now, in_flight=in_flight, same_event=same_event)
         self.window_changed(subflow, "timeout")

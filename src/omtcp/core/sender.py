@@ -93,6 +93,7 @@ class Sender:
         """How losses are found without SACK."""
         if not sack:
             self.plain = PlainRecovery(self.board, first_subflow, self.recovery.window_changed)
+            self.recovery.watching = False
         self.closing = False
         self.right = 0
         """Right edge of the receive window."""
@@ -102,6 +103,8 @@ class Sender:
         """Whether a silly window is to be used after all, since it did not grow for an RTO."""
         self._touched: set[Subflow] = set()
         self._sent_at = 0
+        self._widest = 0
+        """The largest receive window seen."""
 
     # The application
 
@@ -212,6 +215,7 @@ class Sender:
 
     def settle(self, now: int) -> None:
         """Act on what has been acknowledged since the last call."""
+        self._widest = max(self._widest, self.window_size)
         if self._touched:
             for subflow in self.subflows:  # a set's own order differs from run to run
                 if subflow not in self._touched:
@@ -227,12 +231,12 @@ class Sender:
                 subflow.pace()
             self._touched.clear()
             self.buffer.release(self.board.una)
-        if len(self.subflows) > 1:
+        if self.plain is None:
             self._look_for_silence(now)
 
     def _look_for_silence(self, now: int) -> None:
         if self.recovery.check_silence(now) or (
-            self.right - self.board.nxt < self.subflows[0].controller.cwnd
+            self.right - self.board.nxt < max(flow.controller.cwnd for flow in self.subflows)
             and self.recovery.slow_retransmit(now, self.right - self.board.nxt)
         ):
             self.chooser.replace(now, self.window_size, "suspect")
@@ -286,7 +290,7 @@ class Sender:
     def _send_new(self, now: int) -> Plan | None:
         board = self.board
         paths = self._paths()
-        if not board.flights and now - self._sent_at > self.subflows[0].rtt.rto_ns:
+        if not board.flights and self._sent_at:
             self._restart_idle(now, paths)
         remaining = self.end - board.nxt
         subflow, room = for_new_data(now, paths, remaining=remaining, window_size=self.window_size)
@@ -321,8 +325,8 @@ class Sender:
 
     def _restart_idle(self, now: int, paths: list[Subflow]) -> None:
         """After an idle RTO windows start small again (RFC 5681 section 4.1)."""
-        if self._sent_at:
-            for subflow in paths:
+        for subflow in paths:
+            if now - self._sent_at > subflow.rtt.rto_ns:
                 window = min(initial_window(subflow.mss), subflow.controller.cwnd)
                 subflow.controller.restart(window, now)
 
@@ -366,13 +370,16 @@ class Sender:
 
     def on_timers(self, now: int) -> bool:
         """Expire what is due; False once every path is defective."""
-        timeouts = self.subflows[0].timeouts
+        before = [(flow, flow.timeouts, flow.recovery_position) for flow in self.subflows]
         alive = self.recovery.on_timers(now)
-        if self.plain is not None and self.subflows[0].timeouts > timeouts:
-            self.plain.on_timeout()
-        if len(self.subflows) > 1:
+        for subflow, timeouts, recovery_position in before:
+            if self.plain is not None and subflow.timeouts > timeouts:
+                self.plain.on_timeout()
+            if subflow.recovery_position != recovery_position and not timeouts:
+                self.chooser.on_loss(subflow)
+        if self.plain is None:
             self._look_for_silence(now)
-        else:
+        if len(self.subflows) == 1:
             self._rotate(self.subflows[0])
         return alive
 
@@ -398,6 +405,8 @@ class Sender:
     def evaluate(self, now: int) -> int:
         """Re-choose the primary; return the time to the next evaluation (P9)."""
         hungry = self.board.nxt < self.buffer.end or bool(self.board.lost)
+        if 2 * self.window_size < self._widest:
+            hungry = False  # the reader is slow, whatever the paths could do
         self.chooser.evaluate(now, window_size=max(self.window_size, 1), hungry=hungry)
         return self.chooser.next_interval_ns()
 

@@ -331,8 +331,24 @@ class TestSilence:
         assert bench.board.lost.values[0].lost_by == Kind.SUSPECT
         assert bench.pings.due(bench.now, busy=True) is a
 
-    def test_a_single_path_has_nobody_to_be_compared_with(self) -> None:
+    def test_a_single_path_probes_its_tail(self) -> None:
+        """RFC 8985 section 7.2: after two round trips, and only once."""
         bench = Bench(50)
+        bench.send(A, 5)
+        bench.wait(105)
+        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.lost == []
+        bench.wait(10)
+        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.lost == [(0, 1)]
+        assert bench.board.lost.values[0].lost_by == Kind.PROBE
+        bench.wait(50)
+        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.lost == [(0, 1)]
+
+    def test_without_sack_silence_means_nothing(self) -> None:
+        bench = Bench(50)
+        bench.recovery.watching = False
         bench.send(A, 5)
         bench.wait(190)
         assert bench.recovery.check_silence(bench.now) == []
@@ -489,9 +505,18 @@ class TestRestore:
 
     def test_of_an_active_path_is_nothing(self) -> None:
         bench = Bench(50, 50)
+        bench.send(A, 2)
+        bench.recovery.restore(bench.now, bench.subflows[A])
+        assert (bench.events, bench.lost) == ([], [])
+
+    def test_of_a_path_in_timeout_sends_at_once_what_it_owes(self) -> None:
+        """All paths had been silent, so none was suspected; the timer would come back late."""
+        bench = Bench(50, 50)
+        bench.send(A, 2)
         bench.subflows[A].timeouts = 2
         bench.recovery.restore(bench.now, bench.subflows[A])
-        assert (bench.events, bench.subflows[A].timeouts) == ([], 2)
+        assert bench.subflows[A].timeouts == 0
+        assert bench.lost == [(0, 2)]
 
 
 class TestSlowRetransmit:
