@@ -153,6 +153,7 @@ class Recovery:
                 if not was_lost:
                     subflow.drop(end - start)  # the copy is still under way, and owed nothing
                 send, subflow, was_lost = origin, origin.subflow, True
+                send.again = True  # a guess is no measurement
             subflow.credit(now, send, start, end, was_lost)
             touched.add(subflow)
             if was_lost:
