@@ -19,10 +19,12 @@ from collections.abc import Callable, Container
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from omtcp.core.acknowledgment import AckIntake
 from omtcp.core.composer import Composer
 from omtcp.core.config import SECOND, Config, Mode
 from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
-from omtcp.core.handshake import MINIMUM_MSS, choose_path
+from omtcp.core.handshake import MINIMUM_MSS
+from omtcp.core.opening import Opening
 from omtcp.core.probes import Probes
 from omtcp.core.receive import Receiver
 from omtcp.core.send_buffer import Buffer
@@ -35,7 +37,6 @@ from omtcp.trace import events as trace
 from omtcp.wire.seq import SEQ_MODULUS, seq_add
 from omtcp.wire.tcp import ACK, FIN, RST, SYN, Segment
 
-INITIAL_RTO_NS = SECOND
 PROBE_MAX_NS = 60 * SECOND
 
 
@@ -125,14 +126,8 @@ class Connection:
         self._probes = Probes(config, self._timers)
         self._control: deque[tuple[int, Segment]] = deque()
         self._events: deque[Event] = deque()
-        self._first_path = 0
-        self._handshake_path = 0
-        self._handshake_attempts = 0
-        self._handshake_timeouts = 0
-        """Apart from the attempts: a SYN that the peer repeats must not keep us waiting longer."""
-        self._handshake_sent_at = 0
-        self._window_seq = 0
-        self._window_ack = 0
+        self._opening = Opening(len(path_sizes), down)
+        self._acks: AckIntake | None = None
         self._notify_below: int | None = None
         self._dirty = False
 
@@ -140,7 +135,7 @@ class Connection:
 
     def listen(self, path: int = 0) -> None:
         """Wait for a SYN; the first answer to it goes out over `path`."""
-        self._first_path = self._handshake_path = path
+        self._opening.prefer(path)
         self._advance(Input.LISTEN)
 
     def connect(self, now: int) -> None:
@@ -151,41 +146,34 @@ class Connection:
 
     def _begin_handshake(self, now: int) -> None:
         self._send_syn(now)
-        self._timers.set(Timer.HANDSHAKE, now + (INITIAL_RTO_NS << self._handshake_timeouts))
+        self._timers.set(Timer.HANDSHAKE, now + self._opening.wait_ns)
 
     def _send_syn(self, now: int) -> None:
         """The SYN or SYN-ACK, each attempt over the next path."""
-        wanted = self._first_path + self._handshake_attempts
-        path = choose_path(wanted, len(self._path_sizes), self._down)
-        self._handshake_path = path
-        self._handshake_sent_at = now
+        path = self._opening.attempt(now)
         segment = self._composer.syn(now, self.config, self._path_sizes[path])
         self._control.append((path, segment))
-        self._handshake_attempts += 1
 
     def _establish(self, now: int) -> None:
         """The peer's acknowledgment of our SYN came."""
         agreement = self._composer.agreement
         assert agreement is not None
         self._timers.stop(Timer.HANDSHAKE)
-        first = self._handshake_path
         paths = len(self._path_sizes)
         if not agreement.sack and paths > 1:
             self._report(trace.MultipathDisabled("no SACK-permitted in the peer's SYN"))  # P1
         self.sender = sender = Sender(
             self.config,
             [agreement.segment_size(size) for size in self._path_sizes],
-            first=first,
+            first=self._opening.path,
             down=self._down,
             multipath=agreement.sack and self.config.mode is not Mode.SINGLE and paths > 1,
             sack=agreement.sack,
             random=self._random,
             report=self._report if self._sink else None,
         )
-        if self._handshake_attempts == 1:
-            sender.best.rtt.on_sample(now, now - self._handshake_sent_at)
-        else:
-            sender.best.rtt.on_handshake_timeout()
+        self._acks = AckIntake(self._composer, sender)
+        self._opening.sample(now, sender.best.rtt)
         for data in self._written:
             sender.write(data)
         self._written.clear()
@@ -243,7 +231,8 @@ class Connection:
     def _on_syn_ack(self, now: int, segment: Segment) -> None:
         self._advance(Input.RECV_SYN_ACK)
         self._establish(now)
-        self._update_window(segment, 0, 0, shift=0)
+        assert self._acks is not None
+        self._acks.update_window(segment, 0, 0, scaled=False)
         self._receiver.ack_now = True
 
     def _on_segment(self, now: int, segment: Segment) -> None:
@@ -317,61 +306,19 @@ class Connection:
 
     def _on_ack(self, now: int, start: int, segment: Segment) -> bool:
         """Take the acknowledgment in; False when the rest of the segment is to be ignored."""
-        sender = self.sender
-        if sender is None:  # SYN-RECEIVED
-            if segment.ack != seq_add(self._composer.iss, 1):
-                self._refuse(segment)
-                return False
-            self._advance(Input.RECV_ACK_OF_SYN)
-            self._establish(now)
-            assert self.sender is not None
-            self._update_window(segment, start, 0)
-            return True
-        board = sender.board
-        una = board.una
-        composer = self._composer
-        ack = composer.sent_offset(segment.ack, una)
-        if not una - sender.max_window <= ack <= board.nxt:
+        if self._acks is not None:
+            if self._acks.take(now, start, segment):
+                return True
             self._receiver.ack_now = True  # a challenge, RFC 5961 section 5.2
             return False
-        if ack < una and not segment.sack:
-            return True
-        blocks = [
-            (composer.sent_offset(left, una), composer.sent_offset(right, una))
-            for left, right in segment.sack
-        ]
-        old_right = sender.right
-        self._update_window(segment, start, ack)
-        if sender.plain is not None and self._is_duplicate_ack(segment, ack, una, old_right):
-            sender.on_duplicate_ack(now)
-        sender.on_ack(now, max(ack, una), [block for block in blocks if block[0] < block[1]])
+        if segment.ack != seq_add(self._composer.iss, 1):  # in SYN-RECEIVED
+            self._refuse(segment)
+            return False
+        self._advance(Input.RECV_ACK_OF_SYN)
+        self._establish(now)
+        assert self._acks is not None
+        self._acks.update_window(segment, start, 0)
         return True
-
-    def _is_duplicate_ack(self, segment: Segment, ack: int, una: int, old_right: int) -> bool:
-        """RFC 5681 section 2."""
-        assert self.sender is not None
-        return (
-            ack == una
-            and bool(self.sender.board.flights)
-            and segment.length == 0
-            and not segment.flags & FIN
-            and self.sender.right == old_right
-        )
-
-    def _update_window(
-        self, segment: Segment, start: int, ack: int, shift: int | None = None
-    ) -> None:
-        """RFC 9293 section 3.10.7.4: SND.WL1 and SND.WL2 keep old segments from undoing new."""
-        sender, agreement = self.sender, self._composer.agreement
-        assert sender is not None
-        assert agreement is not None
-        if (start, ack) < (self._window_seq, self._window_ack):
-            return
-        self._window_seq, self._window_ack = start, ack
-        shift = agreement.send_shift if shift is None else shift
-        window = segment.window << shift
-        sender.max_window = max(sender.max_window, window)
-        sender.right = ack + window
 
     def _on_payload(self, now: int, start: int, segment: Segment) -> None:
         receiver = self._receiver
@@ -539,7 +486,7 @@ class Connection:
     @property
     def _path(self) -> int:
         """Where control segments go."""
-        return self.sender.best.index if self.sender else self._handshake_path
+        return self.sender.best.index if self.sender else self._opening.path
 
     def _refuse(self, segment: Segment) -> None:
         """Answer an impossible ACK (RFC 9293 section 3.10.7.3)."""
@@ -570,8 +517,8 @@ class Connection:
     def _on_timer(self, now: int, timer: Timer) -> None:
         sender = self.sender
         if timer is Timer.HANDSHAKE:
-            self._handshake_timeouts += 1
-            if self._handshake_timeouts > self.config.syn_retries:
+            self._opening.timeouts += 1
+            if self._opening.timeouts > self.config.syn_retries:
                 self._give_up("no answer to SYN")
             else:
                 self._begin_handshake(now)

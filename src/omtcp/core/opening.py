@@ -1,0 +1,47 @@
+"""The sending of our SYN or SYN-ACK: over which path, and when again."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from omtcp.core.handshake import choose_path
+from omtcp.core.rtt import INITIAL_RTO_NS, RttEstimator
+
+
+class Opening:
+    """Attempts of one handshake; each takes the next path (as a failed uplink may be why)."""
+
+    def __init__(self, paths: int, down: Container[int]) -> None:
+        """`down` are the paths that the host says are down."""
+        self._paths = paths
+        self._down = down
+        self.path = 0
+        """Where the last attempt went, or the first one is to go."""
+        self._first = 0
+        self._attempts = 0
+        self._sent_at = 0
+        self.timeouts = 0
+        """Apart from the attempts: a SYN that the peer repeats must not keep us waiting longer."""
+
+    def prefer(self, path: int) -> None:
+        """The first attempt is to go over `path`: the peer's SYN came by it."""
+        self._first = self.path = path
+
+    def attempt(self, now: int) -> int:
+        """Another SYN is leaving: the path to send it over."""
+        self.path = choose_path(self._first + self._attempts, self._paths, self._down)
+        self._sent_at = now
+        self._attempts += 1
+        return self.path
+
+    @property
+    def wait_ns(self) -> int:
+        """How long to wait for the answer."""
+        return INITIAL_RTO_NS << self.timeouts
+
+    def sample(self, now: int, rtt: RttEstimator) -> None:
+        """The answer came: a round trip, if it is clear which attempt it answers (RFC 6298)."""
+        if self._attempts == 1:
+            rtt.on_sample(now, now - self._sent_at)
+        else:
+            rtt.on_handshake_timeout()
