@@ -9,7 +9,7 @@ from typing import Any
 
 from omtcp.core.connection import Connection
 from omtcp.core.events import Closed, Drained, EndOfStream, Event, Readable
-from omtcp.errors import OmtcpError, PeerError
+from omtcp.errors import OmtcpError, PeerError, PeerTimeoutError
 
 _log = logging.getLogger("omtcp.aio")
 
@@ -86,7 +86,9 @@ class Transport(asyncio.Transport):
             return
         self._lost = self._closing = True
         failure: Exception | None = None
-        if isinstance(error, PeerError):
+        if isinstance(error, PeerTimeoutError):
+            failure = TimeoutError(str(error))
+        elif isinstance(error, PeerError):
             failure = ConnectionResetError(str(error))
         elif error is not None:
             failure = ConnectionAbortedError(str(error))
