@@ -133,6 +133,18 @@ def test_an_interface_that_is_made_again(served: Served) -> None:
     assert served.works(1)
 
 
+def test_a_device_of_ours_that_somebody_set_down(served: Served) -> None:
+    before = served.routes()
+    name = served.plumbing.tuns[0].name
+    served.hosts.server.ip(f"link set {name} down")
+    served.until_quiet()
+    assert served.routes() != before
+    served.hosts.server.ip(f"link set {name} up")
+    served.until_quiet()
+    assert served.routes() == before
+    assert served.works(0)
+
+
 def test_other_interfaces_are_no_news(served: Served) -> None:
     served.hosts.server.ip("link set lan down\nlink set lan up\naddr add 192.168.78.1/24 dev lan")
     served.until_quiet()

@@ -41,6 +41,7 @@ class UplinkWatch:
         self._socket.bind((0, _GROUPS))
         self._up = {uplink.device: uplink.carrier for uplink in plumbing.uplinks}
         self._told = [uplink.carrier for uplink in plumbing.uplinks]
+        self._tuns = dict.fromkeys((tun.name for tun in plumbing.tuns), True)
         self._indices = {uplink.index for uplink in plumbing.uplinks}
 
     def fileno(self) -> int:
@@ -91,12 +92,14 @@ class UplinkWatch:
     def _handle_link(self, kind: int, body: memoryview) -> bool:
         _, _, index, flags, _ = _LINK.unpack_from(body)
         name = _interface_name(body[_LINK.size :])
-        if name not in self._up:
+        states = self._tuns if name in self._tuns else self._up
+        if name not in states:
             return False
-        self._indices.add(index)  # a tunnel that was set up again has a new one
+        if states is self._up:
+            self._indices.add(index)  # a tunnel that was set up again has a new one
         up = kind == _NEW_LINK and bool(flags & _IFF_UP) and bool(flags & _IFF_LOWER_UP)
-        changed = up != self._up[name]
-        self._up[name] = up
+        changed = up != states[name]
+        states[name] = up
         return changed and up
 
     def _messages(self) -> Iterator[tuple[int, memoryview]]:
