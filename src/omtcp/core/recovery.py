@@ -13,7 +13,7 @@ from omtcp.core.config import Config
 from omtcp.core.congestion.base import initial_window
 from omtcp.core.pings import Pings
 from omtcp.core.scoreboard import Credit, Scoreboard, Send
-from omtcp.core.subflow import DELAYED_ACK_NS, PathState, Subflow
+from omtcp.core.subflow import PathState, Subflow
 from omtcp.trace.events import (
     Event,
     LossDetected,
@@ -203,6 +203,8 @@ class Recovery:
             elif self._probed.get(subflow.index, -1) < subflow.heard_at:
                 self._probed[subflow.index] = now
                 self._probe(now, subflow)
+        if suspects:  # who is left is judged by other rules
+            suspects += self.check_silence(now)
         return suspects
 
     def _suspect_at(self, subflow: Subflow) -> int | None:
@@ -218,12 +220,11 @@ class Recovery:
     def _probe_timeout_at(self, subflow: Subflow) -> int | None:
         """RFC 8985 section 7.2: two round trips without an answer, more for a lone segment."""
         oldest = subflow.oldest()
-        if oldest is None or subflow.timeouts or not self.watching:
+        rtt = subflow.rtt
+        if oldest is None or subflow.timeouts or not self.watching or not rtt.has_sample:
             return None
-        patience = 2 * subflow.rtt.srtt_ns + self._config.suspect_floor_ns // 2
-        if subflow.in_flight <= subflow.mss:
-            patience += DELAYED_ACK_NS
-        return max(oldest.sent_at, subflow.heard_at) + patience
+        patience = 2 * rtt.srtt_ns + self._config.suspect_floor_ns // 2
+        return max(subflow.prompted_at(oldest), subflow.heard_at) + patience
 
     def _others_heard(self, subflow: Subflow) -> bool:
         """Whether another path answered since this one owed its answer."""

@@ -308,15 +308,17 @@ class Subflow:
         if oldest is None:
             return None
         srtt = self.rtt.srtt_ns
-        due = self._prompted_at(oldest) + self.patience(floor_ns)
+        due = self.prompted_at(oldest) + self.patience(floor_ns)
         return max(due, self.heard_at + max(srtt // 2, floor_ns))
 
     def patience(self, floor_ns: int) -> int:
         """How long an answer may take before its absence is suspicious."""
         rtt = self.rtt
+        if not rtt.has_sample:
+            return rtt.rto_ns
         return max(rtt.srtt_ns * 3 // 2 + 4 * rtt.rttvar_ns, rtt.srtt_ns + floor_ns)
 
-    def _prompted_at(self, oldest: Send) -> int:
+    def prompted_at(self, oldest: Send) -> int:
         """When what makes the receiver answer was sent: a second segment, or the delay it takes."""
         if oldest.outstanding > self.mss:
             return oldest.sent_at

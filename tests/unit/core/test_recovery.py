@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from omtcp.core.config import Config
 from omtcp.core.recovery import Kind
+from omtcp.core.rtt import RttEstimator
 from omtcp.core.subflow import PathState
 from omtcp.trace.events import LossDetected, PathDefective, PathRestored, PathSuspect, WindowChanged
 
@@ -353,6 +354,42 @@ class TestSilence:
         bench.wait(190)
         assert bench.recovery.check_silence(bench.now) == []
         assert bench.lost == []
+
+    def test_not_before_a_round_trip_is_known(self) -> None:
+        """After a repeated SYN: the RTO is all there is to go by."""
+        for paths in (1, 2):
+            bench = Bench(*[50] * paths)
+            a = bench.subflows[A]
+            a.rtt = RttEstimator()
+            bench.send(A, 5)
+            assert bench.recovery.deadline(bench.now) == bench.now + SECOND
+            bench.wait(999)
+            for other in bench.subflows[1:]:
+                other.hear(bench.now, bench.now)
+            assert bench.recovery.check_silence(bench.now) == []
+            assert bench.lost == []
+
+    def test_a_path_in_timeout_is_not_probed_besides(self) -> None:
+        bench = Bench(50)
+        bench.send(A, 5)
+        bench.subflows[A].timeouts = 1
+        assert bench.recovery.deadline(bench.now) == bench.subflows[A].rto_at
+
+    def test_whoever_is_left_alone_is_judged_as_the_only_one(self) -> None:
+        """At once: otherwise its deadline would already have passed."""
+        bench = Bench(50, 50)
+        a, b = bench.subflows
+        b.rtt.rttvar_ns = 40 * MS  # among others it would be given 235 ms
+        bench.send(A, 5)
+        bench.send(B, 5)
+        bench.wait(60)
+        bench.sack((5, 6))
+        bench.wait(170)
+        assert bench.recovery.check_silence(bench.now) == [a]
+        assert bench.lost == [(0, 5), (6, 7)]
+        deadline = bench.recovery.deadline(bench.now)
+        assert deadline is not None
+        assert deadline > bench.now
 
     def test_with_nothing_to_compare_one_segment_is_a_probe(self) -> None:
         bench = Bench(50, 50)
