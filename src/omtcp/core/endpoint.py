@@ -1,17 +1,17 @@
 """All connections of one served address: who a segment belongs to, who has work, and when.
 
 Sans I/O like `connection`, and with the same four kinds of methods. Timers are lazy: a connection
-stands once in a heap under its earliest known deadline; a deadline that moved later is noticed
-when the old one comes up.
+stands in the agenda under its earliest known deadline; a deadline that moved later is noticed when
+the old one comes up.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from omtcp.core.agenda import Agenda
 from omtcp.core.config import Config, Mode
 from omtcp.core.connection import Connection, Flow
 from omtcp.core.handshake import choose_path
@@ -70,14 +70,12 @@ class Endpoint:
         self._secret = secret
         self._ports: set[int] = set()
         self.connections: dict[tuple[int, bytes, int], Connection] = {}
-        self._half_open: set[Connection] = set()
-        """Those that a stranger's SYN made and that are not established yet."""
+        self._half_open: dict[Connection, None] = {}
+        """Those that a stranger's SYN made and that are not established yet, oldest first."""
         self._identities = 0
         self._ready: dict[Connection, None] = {}
         self._replies: deque[Reply] = deque()
-        self._heap: list[tuple[int, int, Connection]] = []
-        self._scheduled: dict[Connection, int] = {}
-        self._pushes = 0
+        self._agenda = Agenda[Connection]()
         self._accepted: deque[Connection] = deque()
 
     # Opening
@@ -142,7 +140,7 @@ class Endpoint:
                 return
         connection.handle_segment(now, segment)
         if connection in self._half_open and connection.state is not State.SYN_RECEIVED:
-            self._half_open.discard(connection)
+            del self._half_open[connection]
             if connection.sender is not None:
                 self._accepted.append(connection)
         self._ready[connection] = None
@@ -167,11 +165,12 @@ class Endpoint:
             self._refuse(source, segment, path)
             return None
         if len(self._half_open) >= self.config.syn_backlog:
-            return None
+            # In a flood of SYNs the newest is the likeliest to be anybody: RFC 4987 section 3.3.
+            self.discard(next(iter(self._half_open)))
         flow = Flow(self.address, segment.destination_port, source, segment.source_port)
         connection = self._add(now, flow)
         connection.listen(0 if self.config.mode is Mode.SINGLE else path)
-        self._half_open.add(connection)
+        self._half_open[connection] = None
         return connection
 
     def _refuse(self, source: bytes, segment: Segment, path: int) -> None:
@@ -247,31 +246,19 @@ class Endpoint:
             self._forget(connection)
             return
         at = connection.poll_timeout(now)
-        if at is None:
-            return
-        scheduled = self._scheduled.get(connection)
-        if scheduled is None or at < scheduled:
-            self._pushes += 1
-            self._scheduled[connection] = at
-            heapq.heappush(self._heap, (at, self._pushes, connection))
+        if at is not None:
+            self._agenda.put(connection, at)
 
     def poll_due(self, now: int) -> Connection | None:
         """The next connection whose `handle_timeout` is to be called now, instead of ours."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            at, _, connection = heapq.heappop(heap)
-            if self._scheduled.get(connection) == at:  # else superseded
-                del self._scheduled[connection]
-                self._ready[connection] = None
-                return connection
-        return None
+        connection = self._agenda.pop_due(now)
+        if connection is not None:
+            self._ready[connection] = None
+        return connection
 
     def poll_timeout(self) -> int | None:
         """When `handle_timeout` is to be called next; None for never."""
-        heap = self._heap
-        while heap and self._scheduled.get(heap[0][2]) != heap[0][0]:
-            heapq.heappop(heap)
-        return heap[0][0] if heap else None
+        return self._agenda.next_at()
 
     def find(self, source: bytes, segment: Segment) -> Connection | None:
         """The connection that a segment from `source` belongs to."""
@@ -290,5 +277,5 @@ class Endpoint:
         key = (flow.local_port, flow.remote, flow.remote_port)
         if self.connections.get(key) is connection:
             del self.connections[key]
-        self._scheduled.pop(connection, None)
-        self._half_open.discard(connection)
+        self._agenda.remove(connection)
+        self._half_open.pop(connection, None)

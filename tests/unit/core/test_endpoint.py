@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from random import Random
 
@@ -81,6 +83,17 @@ def test_the_backlog_bounds_who_is_half_open_and_frees_itself() -> None:
     pump(end, later)
     assert not end.connections
     shake(end, 2000)
+
+
+def test_a_flood_does_not_keep_out_who_answers_soon() -> None:
+    """The oldest that has not answered makes room (RFC 4987 section 3.3)."""
+    end = endpoint(syn_backlog=3)
+    for port in range(1000, 1010):
+        end.handle_segment(NOW, THERE, segment(port, SYN))
+        pump(end)
+    connection = shake(end, 2000)
+    assert state(connection) is State.ESTABLISHED
+    assert {flow[2] for flow in end.connections} == {1008, 1009, 2000}
 
 
 def test_who_resets_gives_its_place_in_the_backlog_back() -> None:
@@ -197,3 +210,20 @@ def test_no_deadline_is_left_behind_by_a_connection_that_is_gone() -> None:
     pump(end)
     assert not end.connections
     assert end.poll_timeout() is None
+
+
+def test_no_memory_is_kept_of_connections_that_are_gone() -> None:
+    """They had deadlines hours away: keep-alive."""
+    end = endpoint()
+    gone = []
+    for port in range(1000, 1010):
+        connection = shake(end, port)
+        gone.append(weakref.ref(connection))
+        end.handle_timeout(NOW + SECOND)
+        pump(end, NOW + SECOND)
+        connection.abort()
+        end.touch(connection)
+        pump(end, NOW + SECOND)
+    del connection
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 10
