@@ -211,11 +211,20 @@ class Recovery:
         if sum(other.usable for other in self._subflows) < 2:
             return self._probe_timeout_at(subflow)
         floor_ns = self._config.suspect_floor_ns
+        if not subflow.rtt.has_sample:
+            return self._unmeasured_suspect_at(subflow)
         at = subflow.suspect_at(floor_ns)
         doubted_at = self._pings.doubted_at(subflow)
         if at is None and doubted_at is not None and subflow.silent_since is not None:
             return max(doubted_at, subflow.silent_since) + subflow.patience(floor_ns)
         return at
+
+    def _unmeasured_suspect_at(self, subflow: Subflow) -> int | None:
+        """A path without a round trip, after a repeated SYN, is judged by twice that of others."""
+        oldest = subflow.oldest()
+        floor_ns = self._config.suspect_floor_ns
+        known = [other.patience(floor_ns) for other in self._subflows if other.rtt.has_sample]
+        return oldest.sent_at + 2 * max(known) if oldest and known else None
 
     def _probe_timeout_at(self, subflow: Subflow) -> int | None:
         """RFC 8985 section 7.2: two round trips without an answer, more for a lone segment."""

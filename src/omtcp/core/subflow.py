@@ -314,8 +314,6 @@ class Subflow:
     def patience(self, floor_ns: int) -> int:
         """How long an answer may take before its absence is suspicious."""
         rtt = self.rtt
-        if not rtt.has_sample:
-            return rtt.rto_ns
         return max(rtt.srtt_ns * 3 // 2 + 4 * rtt.rttvar_ns, rtt.srtt_ns + floor_ns)
 
     def prompted_at(self, oldest: Send) -> int:

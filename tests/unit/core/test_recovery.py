@@ -359,15 +359,23 @@ class TestSilence:
         """After a repeated SYN: the RTO is all there is to go by."""
         for paths in (1, 2):
             bench = Bench(*[50] * paths)
-            a = bench.subflows[A]
-            a.rtt = RttEstimator()
+            for subflow in bench.subflows:
+                subflow.rtt = RttEstimator()
             bench.send(A, 5)
             assert bench.recovery.deadline(bench.now) == bench.now + SECOND
             bench.wait(999)
-            for other in bench.subflows[1:]:
-                other.hear(bench.now, bench.now)
             assert bench.recovery.check_silence(bench.now) == []
             assert bench.lost == []
+
+    def test_an_unmeasured_path_is_compared_with_measured_ones(self) -> None:
+        bench = Bench(50, 50, 80)
+        bench.subflows[A].rtt = RttEstimator()
+        assert bench.recovery.check_silence(bench.now) == []
+        bench.send(A, 5)
+        assert bench.recovery.deadline(bench.now) == bench.now + 240 * MS
+        bench.wait(240)
+        bench.subflows[B].hear(bench.now, bench.now)
+        assert bench.recovery.check_silence(bench.now) == [bench.subflows[A]]
 
     def test_a_path_in_timeout_is_not_probed_besides(self) -> None:
         bench = Bench(50)
