@@ -75,6 +75,8 @@ class Config:
     orphan_timeout_ns: int = 60 * SECOND
     """How long FIN-WAIT-2 lasts once nobody reads any more."""
     time_wait_ns: int = 60 * SECOND
+    time_wait_most: int = 4096
+    """Connections in TIME-WAIT; with more the oldest are forgotten early, as Linux does."""
     keepalive_ns: int = 7200 * SECOND
     """Idle time before the first keep-alive probe; 0 switches them off."""
     keepalive_interval_ns: int = 75 * SECOND

@@ -72,6 +72,8 @@ class Endpoint:
         self.connections: dict[tuple[int, bytes, int], Connection] = {}
         self._half_open: dict[Connection, None] = {}
         """Those that a stranger's SYN made and that are not established yet, oldest first."""
+        self._waiting: dict[Connection, None] = {}
+        """Those in TIME-WAIT, oldest first."""
         self._identities = 0
         self._ready: dict[Connection, None] = {}
         self._replies: deque[Reply] = deque()
@@ -245,9 +247,17 @@ class Endpoint:
         if connection.state is State.CLOSED:
             self._forget(connection)
             return
+        if connection.state is State.TIME_WAIT:
+            self._let_wait(connection)
         at = connection.poll_timeout(now)
         if at is not None:
             self._agenda.put(connection, at)
+
+    def _let_wait(self, connection: Connection) -> None:
+        """Bound who is in TIME-WAIT: its purpose is worth some memory, not all of it."""
+        self._waiting[connection] = None
+        if len(self._waiting) > self.config.time_wait_most:
+            self.discard(next(iter(self._waiting)))
 
     def poll_due(self, now: int) -> Connection | None:
         """The next connection whose `handle_timeout` is to be called now, instead of ours."""
@@ -279,3 +289,4 @@ class Endpoint:
             del self.connections[key]
         self._agenda.remove(connection)
         self._half_open.pop(connection, None)
+        self._waiting.pop(connection, None)

@@ -227,3 +227,21 @@ def test_no_memory_is_kept_of_connections_that_are_gone() -> None:
     del connection
     gc.collect()
     assert [ref() for ref in gone] == [None] * 10
+
+
+def test_those_in_time_wait_are_bounded() -> None:
+    end = endpoint(time_wait_most=3)
+    for port in range(1000, 1010):
+        connection = shake(end, port)
+        connection.close()
+        end.touch(connection)
+        (fin,) = pump(end)
+        ours = seq_add(fin.seq, 1)
+        end.handle_segment(NOW, THERE, segment(port, FIN | ACK, seq=8, ack=ours))
+        pump(end)
+        assert state(connection) is State.TIME_WAIT
+    assert {flow[2] for flow in end.connections} == {1007, 1008, 1009}
+    pump(end, NOW)
+    end.handle_timeout(NOW + 61 * SECOND)
+    pump(end, NOW + 61 * SECOND)
+    assert not end.connections
