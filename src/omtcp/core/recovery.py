@@ -248,13 +248,9 @@ class Recovery:
         oldest = subflow.oldest()
         if oldest is None:
             return
-        limit = oldest.position + subflow.mss
-        first = self._scoreboard.flights.overlapping(oldest.start, oldest.end)
-        for start, _, owner in first:
-            if owner is oldest:
-                limit = oldest.position + start - oldest.start + subflow.mss
-                break
-        self._take(subflow, limit, Kind.PROBE)
+        pieces = self._scoreboard.flights.overlapping(oldest.start, oldest.end)
+        first = next(start for start, _, owner in pieces if owner is oldest)
+        self._take(subflow, oldest.position + first - oldest.start + subflow.mss, Kind.PROBE)
 
     def suspect(self, now: int, subflow: Subflow, kind: Kind = Kind.SUSPECT) -> None:
         """Take `subflow` out of use; all that it still owes goes to the others at once."""

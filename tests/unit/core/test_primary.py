@@ -16,6 +16,7 @@ from omtcp.core.primary import (
     AUDITION_NS,
     AUDITION_RAREST_NS,
     BETTER,
+    DWELL_MAX_NS,
     DWELL_NS,
     LONG_PATIENCE,
     PATIENCE,
@@ -259,6 +260,14 @@ class TestLiteralRule:
             (*move, "merit") for move, _ in zip(cycle([(A, B), (B, A)]), range(12), strict=False)
         ]
 
+    def test_stays_only_while_its_own_merit_is_the_best(self) -> None:
+        rig = Rig(50, 60, config=Config(primary_rule=PrimaryRule.LITERAL))
+        for _ in range(5):
+            assert rig.evaluate(40, 0.1) == A
+        for _ in range(8):
+            rig.chooser.on_loss(rig.subflows[A])
+        assert rig.evaluate(0.1, 0.1) == B
+
     def test_capacity_stays_where_the_capacity_is(self) -> None:
         rig = Rig(50, 50)
         rig.subflows[B].limited = True
@@ -385,6 +394,15 @@ class TestCapacityRule:
             subflow.growth = 1.0
         counts = [swing(rig) for _ in range(4)]
         assert counts[-1] > counts[0]
+
+    def test_a_long_peace_ends_all_hesitation(self) -> None:
+        rig = self.settled(50, 50)
+        rig.chooser._dwell_ns = DWELL_MAX_NS
+        rig.now += DWELL_MAX_NS + SECOND
+        rig.evaluate(20, 20)
+        rig.subflows[A].state = PathState.SUSPECT
+        rig.chooser.replace(rig.now, WIDE, "suspect")
+        assert rig.chooser._dwell_ns == DWELL_NS
 
     def test_an_unusable_primary_is_left_at_the_next_evaluation(self) -> None:
         rig = self.settled(50, 50)
