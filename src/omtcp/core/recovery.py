@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 
+from omtcp.core.black_hole import BlackHoles
 from omtcp.core.config import Config
 from omtcp.core.congestion.base import initial_window
 from omtcp.core.pings import Pings
@@ -50,6 +51,7 @@ class Recovery:
         self._subflows = subflows
         self._pings = pings
         self._report = report
+        self._black_holes = BlackHoles()
         self._probed: dict[int, int] = {}
         self.watching = True
         """Whether silence means anything; it does not to a peer without SACK."""
@@ -256,9 +258,15 @@ class Recovery:
         """Take `subflow` out of use; all that it still owes goes to the others at once."""
         silence = now - subflow.heard_at
         subflow.state = PathState.SUSPECT
-        for start, end, _ in self._take(subflow, None, kind):
+        taken = self._take(subflow, None, kind)
+        for start, end, _ in taken:
             if self._report:
                 self._report(LossDetected(subflow.index, start, end, "silence"))
+        smaller = self._black_holes.on_silence(subflow) if taken else None
+        if smaller is not None:
+            subflow.mss = smaller
+            subflow.controller.set_mss(smaller)
+            self.window_changed(subflow, "mss")
         subflow.order.advance(subflow.position)
         subflow.recovery_position = subflow.position
         if subflow.silent_since is None:
