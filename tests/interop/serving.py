@@ -130,6 +130,11 @@ class World:
         for family in (4, 6):
             self.router.ip(f"route replace {SERVED[family]} via {_NEXT_HOPS[family][1][leg]}")
 
+    def router_is_mute(self) -> None:
+        """What the router itself has to say is lost."""
+        for family in (4, 6):
+            self.router.ip(f"route replace blackhole {SERVED[family]}")
+
     def client_sends_by(self, leg: int) -> None:
         for family in (4, 6):
             hop = _NEXT_HOPS[family][2][leg]

@@ -148,22 +148,35 @@ class TestHttp:
 
 
 class TestMtu:
-    """Leg 1 takes 1300 bytes behind the router; only ICMP tells the server."""
+    """Leg 1 takes 1300 bytes behind the router; only ICMP tells the server, or nobody does."""
 
     @FAMILIES
     @pytest.mark.parametrize("paths", [2, 1])
     def test_a_narrow_uplink(
         self, alone: World, directory: Path, tmp_path: Path, family: int, paths: int
     ) -> None:
-        alone.router.ip("link set c1 mtu 1300")
-        alone.client_sends_by(1)
         narrow = PATHS[family][-paths:]
         alone.router_speaks_by(2 - paths)  # with two, by the one that was not to blame
-        serving = Serving(alone, directory, tmp_path / "log", family=family, paths=narrow)
+        self.download("data", alone, directory, tmp_path, family, narrow)
+
+    @FAMILIES
+    def test_a_narrow_uplink_with_icmp_filtered(
+        self, alone: World, directory: Path, tmp_path: Path, family: int
+    ) -> None:
+        alone.router_is_mute()
+        self.download("large", alone, directory, tmp_path, family, PATHS[family])
+
+    @staticmethod
+    def download(
+        name: str, alone: World, directory: Path, tmp_path: Path, family: int, paths: list[str]
+    ) -> None:
+        alone.router.ip("link set c1 mtu 1300")
+        alone.client_sends_by(1)
+        serving = Serving(alone, directory, tmp_path / "log", family=family, paths=paths)
         try:
-            got = alone.curl(serving.url("data"))
+            got = alone.curl(serving.url(name))
             assert got.returncode == 0, got.stderr
-            assert digest(got.stdout) == digest((directory / "data").read_bytes())
-            assert alone.carried(1) > CONTENT["data"] // 5
+            assert digest(got.stdout) == digest((directory / name).read_bytes())
+            assert alone.carried(1) > CONTENT[name] // 5
         finally:
             assert serving.stop() == 0
