@@ -256,7 +256,7 @@ class Recovery:
 
     def suspect(self, now: int, subflow: Subflow, kind: Kind = Kind.SUSPECT) -> None:
         """Take `subflow` out of use; all that it still owes goes to the others at once."""
-        silence = now - subflow.heard_at
+        silence = now - (subflow.heard_at or subflow.silent_since or now)
         subflow.state = PathState.SUSPECT
         taken = self._take(subflow, None, kind)
         for start, end, _ in taken:

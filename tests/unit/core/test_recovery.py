@@ -113,6 +113,23 @@ class TestFastRetransmit:
         bench.ack(160)
         assert bench.windows()[A] > 50
 
+    def test_the_window_shrinks_in_step_with_what_arrives(self) -> None:
+        """RFC 9937: neither silence for half a window nor a burst."""
+        bench = Bench()
+        a = bench.subflows[A]
+        bench.send(A, 100)
+        bench.sack((1, 4))
+        assert a.space == MSS  # the retransmission itself
+        bench.resend(A)
+        released = []
+        for segment in range(4, 44, 2):
+            bench.sack((1, segment + 2))
+            released.append(a.space // MSS)
+            if a.space >= MSS:
+                bench.send(A, a.space // MSS)
+        assert set(released) == {0, 1}
+        assert 19 <= sum(released) <= 21  # half of the 40 that arrived
+
     def test_a_loss_after_recovery_is_a_new_event(self) -> None:
         bench = Bench()
         bench.send(A, 100)
@@ -207,6 +224,31 @@ class TestByTime:
         bench.recovery.on_timers(bench.now)
         assert bench.lost == [(0.5, 0.7)]
         assert bench.board.flights.total == 3100
+
+    def test_nor_what_was_sent_with_it(self) -> None:
+        """Only what was sent a round trip and a quarter ago is overdue, whatever has arrived."""
+        bench = Bench(40, 40)
+        bench.send(A, 0.1)
+        bench.wait(30)
+        bench.send(A, 0.1)
+        bench.send(A, 0.1)
+        bench.wait(25)
+        bench.sack((0.2, 0.3))
+        assert bench.lost == [(0, 0.1)]
+
+    def test_an_island_below_all_that_is_out_is_no_reason(self) -> None:
+        bench = Bench(40, 40)
+        bench.send(A, 0.1)
+        bench.send(A, 0.1)
+        bench.recovery._probe(bench.now, bench.subflows[A])
+        bench.wait(40)
+        bench.sack((0.1, 0.2))
+        bench.send(A, 0.1)
+        assert bench.subflows[A].order.islands
+        bench.wait(200)
+        bench.recovery.detect_losses(bench.now, bench.subflows[A])
+        assert bench.lost == [(0, 0.1)]
+        assert bench.board.flights.total == 100
 
     def test_nothing_out_of_order_is_never_overdue(self) -> None:
         bench = Bench(40, 40)
@@ -398,6 +440,23 @@ class TestSilence:
         deadline = bench.recovery.deadline(bench.now)
         assert deadline is not None
         assert deadline > bench.now
+
+    def test_what_was_given_up_is_not_waited_for(self) -> None:
+        bench = self.silent_a()
+        bench.wait(5)
+        bench.recovery.check_silence(bench.now)
+        a = bench.subflows[A]
+        assert (a.order.edge, a.in_recovery) == (a.position, False)
+
+    def test_of_a_path_never_heard_is_counted_from_its_first_transmission(self) -> None:
+        bench = Bench(50, 50)
+        a, b = bench.subflows
+        a.heard_at = 0
+        bench.send(A, 5)
+        bench.wait(80)
+        b.hear(bench.now, bench.now)
+        assert bench.recovery.check_silence(bench.now) == [a]
+        assert bench.of(PathSuspect) == [PathSuspect(A, 80 * MS)]
 
     def test_with_nothing_to_compare_one_segment_is_a_probe(self) -> None:
         bench = Bench(50, 50)
@@ -649,7 +708,9 @@ class TestTimeout:
         assert [subflow.timeouts for subflow in bench.subflows] == [1, 0]
         assert bench.of(LossDetected) == [LossDetected(A, 0, 5 * MSS, "timeout")]
         assert bench.of(WindowChanged) == [WindowChanged(A, MSS, 2500, "timeout")]
-        assert (bench.subflows[A].in_flight, bench.subflows[A].rto_at) == (0, None)
+        a = bench.subflows[A]
+        assert (a.in_flight, a.rto_at) == (0, None)
+        assert (a.order.edge, a.in_recovery) == (a.position, False)
 
     def test_doubles_each_time(self) -> None:
         bench = Bench(50)
@@ -782,7 +843,7 @@ class TestReneging:
         a = bench.subflows[A]
         bench.wait(1)
         bench.ack(2)
-        assert a.order.edge == a.position
+        assert (a.order.edge, list(a.order.islands)) == (a.position, [])
         assert a.rtt.latest_ns == 50 * MS
         assert bench.windows()[A] < 5
         assert (a.in_flight, bench.lost) == (0, [(2, 4)])

@@ -91,6 +91,13 @@ class TestPaws:
         assert stamps.accept(150, True)
         assert stamps.recent == 150
 
+    def test_half_the_circle_away_counts_as_older(self) -> None:
+        """RFC 7323 section 5.2."""
+        stamps = OrderedTimestamps(0)
+        stamps.recent = 7
+        assert not stamps.accept(7 + (1 << 31), True)
+        assert stamps.accept(7 + (1 << 31) - 1, True)
+
     def test_across_the_wrap(self) -> None:
         stamps = OrderedTimestamps(0)
         stamps.recent = MODULUS - 5
