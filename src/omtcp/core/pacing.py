@@ -33,11 +33,11 @@ class Pacer:
         self._rate = 0
         self._filled_at = 0
 
-    def update(self, *, cwnd: int, srtt_ns: int, in_slow_start: bool) -> None:
-        """The window or the round trip changed."""
+    def update(self, *, cwnd: int, srtt_ns: int, eager: bool) -> None:
+        """The window or the round trip changed; `eager` asks for the higher gain."""
         if not srtt_ns:
             return
-        numerator, denominator = SLOW_START_GAIN if in_slow_start else AVOIDANCE_GAIN
+        numerator, denominator = SLOW_START_GAIN if eager else AVOIDANCE_GAIN
         self._rate = cwnd * SECOND * numerator // (srtt_ns * denominator)
 
     def ready(self, now: int, quantum: int) -> bool:

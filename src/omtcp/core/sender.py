@@ -228,7 +228,7 @@ class Sender:
                     self.plain.on_advance(self.board.una)
                 if subflow.recovery_position != before:
                     self.chooser.on_loss(subflow)
-                subflow.pace()
+                subflow.pace(self.window_size)
             self._touched.clear()
             self.buffer.release(self.board.una)
         if self.plain is None:

@@ -258,13 +258,17 @@ class Subflow:
         """`size` bytes are no longer in flight here: lost, or moved to another path."""
         self.in_flight -= size
 
-    def pace(self) -> None:
-        """The window or the round trip may have changed: set the pacing rate."""
+    def pace(self, window_size: int) -> None:
+        """The window or the round trip may have changed: set the pacing rate.
+
+        Where the receive window, of `window_size` bytes, is the narrower one, its ACKs are all
+        the clock there is, and each wait for a timer would be throughput lost.
+        """
         controller = self.controller
         self.pacer.update(
             cwnd=controller.cwnd,
             srtt_ns=self.rtt.srtt_ns,
-            in_slow_start=controller.in_slow_start,
+            eager=controller.in_slow_start or controller.cwnd > window_size,
         )
 
     def begin_reduction(self, flight: int) -> None:

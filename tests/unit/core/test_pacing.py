@@ -9,9 +9,9 @@ from omtcp.core.pacing import BUCKET_NS, UNPACED_RATE, Pacer
 from .sending import MS, MSS, SECOND
 
 
-def pacer(cwnd: int, rtt_ms: int, *, in_slow_start: bool = False) -> Pacer:
+def pacer(cwnd: int, rtt_ms: int, *, eager: bool = False) -> Pacer:
     made = Pacer()
-    made.update(cwnd=cwnd, srtt_ns=rtt_ms * MS, in_slow_start=in_slow_start)
+    made.update(cwnd=cwnd, srtt_ns=rtt_ms * MS, eager=eager)
     return made
 
 
@@ -31,7 +31,7 @@ def sent_within(made: Pacer, duration_ns: int, quantum: int) -> int:
 
 def test_nothing_is_held_back_before_a_round_trip_is_known() -> None:
     made = Pacer()
-    made.update(cwnd=10 * MSS, srtt_ns=0, in_slow_start=True)
+    made.update(cwnd=10 * MSS, srtt_ns=0, eager=True)
     made.on_sent(1 << 30)
     assert made.ready(0, MSS)
 
@@ -42,11 +42,11 @@ def test_nor_on_a_path_so_fast_that_a_tick_is_a_burst_anyway() -> None:
     assert made.ready(0, MSS)
 
 
-@pytest.mark.parametrize(("in_slow_start", "gain"), [(False, 1.2), (True, 2.0)])
+@pytest.mark.parametrize(("eager", "gain"), [(False, 1.2), (True, 2.0)])
 def test_the_rate_is_the_window_over_the_round_trip_and_a_gain(
-    in_slow_start: bool, gain: float
+    eager: bool, gain: float
 ) -> None:
-    made = pacer(100 * MSS, 100, in_slow_start=in_slow_start)
+    made = pacer(100 * MSS, 100, eager=eager)
     assert sent_within(made, SECOND, 2 * MSS) == pytest.approx(1000 * MSS * gain, rel=0.02)
 
 
@@ -73,7 +73,7 @@ def test_ready_when_it_said_it_would_be(
 ) -> None:
     """However slow the path: otherwise the driver would wake again and again at one instant."""
     made = Pacer()
-    made.update(cwnd=cwnd, srtt_ns=srtt_ns, in_slow_start=False)
+    made.update(cwnd=cwnd, srtt_ns=srtt_ns, eager=False)
     if made.ready(now, quantum):
         made.on_sent(quantum + debt)
     if not made.ready(now, quantum):

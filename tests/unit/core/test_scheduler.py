@@ -19,7 +19,7 @@ def path(index: int, rtt_ms: float, *, cwnd: int = 20, in_flight: int = 0) -> Su
 
 
 def exhaust_pacer(subflow: Subflow) -> None:
-    subflow.pace()
+    subflow.pace(1 << 30)
     assert subflow.pacer.ready(NOW, MSS)
     subflow.pacer.on_sent(1 << 20)
 
