@@ -130,9 +130,7 @@ class SenderMachine(RuleBasedStateMachine):
 
 
 TestSenderMachine = SenderMachine.TestCase
-TestSenderMachine.settings = settings(
-    max_examples=int(__import__("os").environ.get("EX", "60")), stateful_step_count=40
-)
+TestSenderMachine.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 def step(world: World, random: Random, loss: float) -> None:
