@@ -14,8 +14,10 @@ SLOW_START_GAIN = (2, 1)
 AVOIDANCE_GAIN = (6, 5)
 """Rate over cwnd/SRTT; the window doubles per round trip in slow start. Linux uses the same."""
 
-BUCKET_NS = 3 * MILLISECOND
-"""How much sending time can be saved up."""
+BUCKET_PART = 24
+BUCKET_LEAST_NS = MILLISECOND
+BUCKET_MOST_NS = 3 * MILLISECOND
+"""How much sending time can be saved up: a part of the round trip, as queues are, within bounds."""
 TICK_NS = MILLISECOND
 """What a timer can be expected to resolve."""
 
@@ -26,11 +28,12 @@ UNPACED_RATE = 250_000_000
 class Pacer:
     """The bucket of one subflow; sizes in bytes, times in ns."""
 
-    __slots__ = ("_filled_at", "_rate", "_tokens")
+    __slots__ = ("_bucket_ns", "_filled_at", "_rate", "_tokens")
 
     def __init__(self) -> None:
         self._tokens = 0
         self._rate = 0
+        self._bucket_ns = BUCKET_LEAST_NS
         self._filled_at = 0
 
     def update(self, *, cwnd: int, srtt_ns: int, eager: bool) -> None:
@@ -39,11 +42,14 @@ class Pacer:
             return
         numerator, denominator = SLOW_START_GAIN if eager else AVOIDANCE_GAIN
         self._rate = cwnd * SECOND * numerator // (srtt_ns * denominator)
+        self._bucket_ns = min(max(srtt_ns // BUCKET_PART, BUCKET_LEAST_NS), BUCKET_MOST_NS)
 
     def ready(self, now: int, quantum: int) -> bool:
         """Whether a burst of up to `quantum` bytes may leave now."""
         rate = self._rate
         if rate == 0 or rate >= UNPACED_RATE:
+            self._tokens = 0  # what leaves unpaced is no debt for later
+            self._filled_at = now
             return True
         self._fill(now, quantum)
         return self._tokens > 0
@@ -59,7 +65,7 @@ class Pacer:
         self._tokens -= size
 
     def _fill(self, now: int, quantum: int) -> None:
-        capacity = max(self._rate * BUCKET_NS // SECOND, quantum)
+        capacity = max(self._rate * self._bucket_ns // SECOND, quantum)
         earned = self._rate * (now - self._filled_at) // SECOND
         if earned:
             self._tokens = min(self._tokens + earned, capacity)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omtcp.core.pacing import BUCKET_NS, UNPACED_RATE, Pacer
+from omtcp.core.pacing import BUCKET_LEAST_NS, BUCKET_MOST_NS, BUCKET_PART, UNPACED_RATE, Pacer
 
 from .sending import MS, MSS, SECOND
 
@@ -43,21 +43,20 @@ def test_nor_on_a_path_so_fast_that_a_tick_is_a_burst_anyway() -> None:
 
 
 @pytest.mark.parametrize(("eager", "gain"), [(False, 1.2), (True, 2.0)])
-def test_the_rate_is_the_window_over_the_round_trip_and_a_gain(
-    eager: bool, gain: float
-) -> None:
+def test_the_rate_is_the_window_over_the_round_trip_and_a_gain(eager: bool, gain: float) -> None:
     made = pacer(100 * MSS, 100, eager=eager)
     assert sent_within(made, SECOND, 2 * MSS) == pytest.approx(1000 * MSS * gain, rel=0.02)
 
 
 def test_what_a_late_timer_missed_is_made_up_within_bounds() -> None:
-    made = pacer(1000 * MSS, 100)  # 12 000 segments a second
+    assert BUCKET_LEAST_NS < 60 * MS // BUCKET_PART < BUCKET_MOST_NS
+    made = pacer(600 * MSS, 60)  # 12 000 segments a second
     assert made.ready(SECOND, 10 * MSS)
     burst = 0
     while made.ready(2 * SECOND, 10 * MSS):
         made.on_sent(10 * MSS)
         burst += 10 * MSS
-    saved = 12_000 * MSS * BUCKET_NS // SECOND
+    saved = 12_000 * MSS * (60 * MS // BUCKET_PART) // SECOND
     assert saved <= burst <= saved + 10 * MSS
 
 
@@ -80,3 +79,19 @@ def test_ready_when_it_said_it_would_be(
         at = made.ready_at()
         assert at >= now
         assert made.ready(at, quantum)
+
+
+def test_what_left_unpaced_is_no_debt() -> None:
+    """A fast path that becomes slow must not wait for all it ever sent to be paid off."""
+    made = Pacer()
+    now = 1_000 * MS
+    made.update(cwnd=64 << 20, srtt_ns=10 * MS, eager=False)
+    for _ in range(10_000):
+        assert made.ready(now, 64 << 10)
+        made.on_sent(64 << 10)
+        now += MS // 100
+    made.update(cwnd=100 * MSS, srtt_ns=10 * MS, eager=False)
+    while not made.ready(now, 2 * MSS):
+        assert made.ready_at() > now
+        now = made.ready_at()
+    assert now < 1_110 * MS
