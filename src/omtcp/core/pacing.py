@@ -18,6 +18,8 @@ BUCKET_PART = 24
 BUCKET_LEAST_NS = MILLISECOND
 BUCKET_MOST_NS = 3 * MILLISECOND
 """How much sending time can be saved up: a part of the round trip, as queues are, within bounds."""
+BURST = 6_000
+"""Bytes that may always leave together: four full segments, which harm no queue."""
 TICK_NS = MILLISECOND
 """What a timer can be expected to resolve."""
 
@@ -48,7 +50,7 @@ class Pacer:
         """Whether a burst of up to `quantum` bytes may leave now."""
         rate = self._rate
         if rate == 0 or rate >= UNPACED_RATE:
-            self._tokens = 0  # what leaves unpaced is no debt for later
+            self._tokens = BURST  # what leaves unpaced is no debt for later
             self._filled_at = now
             return True
         self._fill(now, quantum)
@@ -62,10 +64,11 @@ class Pacer:
 
     def on_sent(self, size: int) -> None:
         """A burst left."""
-        self._tokens -= size
+        if 0 < self._rate < UNPACED_RATE:
+            self._tokens -= size
 
     def _fill(self, now: int, quantum: int) -> None:
-        capacity = max(self._rate * self._bucket_ns // SECOND, quantum)
+        capacity = max(self._rate * self._bucket_ns // SECOND, quantum, BURST)
         earned = self._rate * (now - self._filled_at) // SECOND
         if earned:
             self._tokens = min(self._tokens + earned, capacity)
