@@ -22,6 +22,10 @@ IDLE_INTERVAL_NS = 500 * MILLISECOND
 IDLE_ATTEMPTS = 8
 
 
+# Unanswered pings that are remembered.
+WAITING_MOST = 4 * KEPT_BEHIND
+
+
 @dataclass(slots=True)
 class _Schedule:
     """One path's pings."""
@@ -79,6 +83,8 @@ class Pings:
         self._count += 1
         offset = self._buffer.released - 1 - self._count % KEPT_BEHIND
         self._waiting[offset] = (subflow, now)
+        if len(self._waiting) > WAITING_MOST:  # the oldest is never answered any more
+            del self._waiting[next(iter(self._waiting))]
         schedule = self._schedules[id(subflow)]
         schedule.attempts += 1
         if schedule.attempts == 2:

@@ -25,8 +25,6 @@ class Send:
 
     __slots__ = (
         "again",
-        "delivered",
-        "delivered_at",
         "end",
         "lost_by",
         "origin",
@@ -53,8 +51,6 @@ class Send:
         self.again = origin is not None
         self.lost_by = ""
         """How the last part of it was found lost; the kind of its retransmission."""
-        self.delivered = subflow.delivered
-        self.delivered_at = subflow.delivered_at or sent_at
 
     def __repr__(self) -> str:
         return f"Send({self.start}-{self.end} on {self.subflow.index} at {self.position})"

@@ -100,7 +100,6 @@ class Subflow:
         """Losses below this belong to a reduction already made."""
 
         self.delivered = 0
-        self.delivered_at = 0
         self.heard_at = 0
         """When this path was last known to work: a credit or an answered ping."""
         self.heard_sent_at = 0
@@ -189,8 +188,6 @@ class Subflow:
         size = end - start
         if not self.in_flight:
             self.timer_base = now
-            self.delivered_at = now
-            send.delivered_at = now
         if self.silent_since is None:
             self.silent_since = now
         self.position += size
@@ -211,7 +208,6 @@ class Subflow:
         position = send.position + start - send.start
         self.order.deliver(position, position + size)
         self.delivered += size
-        self.delivered_at = now
         if not was_lost:
             self.in_flight -= size
         self._acked += size

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from omtcp.core.config import Config
-from omtcp.core.pings import IDLE_ATTEMPTS, IDLE_INTERVAL_NS, Pings
+from omtcp.core.pings import IDLE_ATTEMPTS, IDLE_INTERVAL_NS, WAITING_MOST, Pings
 from omtcp.core.send_buffer import KEPT_BEHIND, SendBuffer
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.trace.events import Event, PingAnswered, PingSent
@@ -181,3 +181,12 @@ def test_pings_follow_the_left_edge() -> None:
     assert first < 1000
     assert all(1500 - KEPT_BEHIND <= offset < 1500 for offset in later)
     assert all(a != b for a, b in pairwise(later))
+
+
+def test_pings_that_are_never_answered_are_forgotten_in_the_end() -> None:
+    rig = Rig(acked=0)
+    rig.buffer.write(bytes(2000))
+    for step in range(2000):
+        rig.buffer.release(step)
+        rig.pings.send(NOW + step * SECOND, rig.subflows[0])
+    assert len(rig.pings._waiting) <= WAITING_MOST
