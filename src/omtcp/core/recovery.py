@@ -382,6 +382,7 @@ class Recovery:
         subflow.recovery_position = subflow.position
         subflow.in_flight = subflow.inflated = 0
         subflow.timeouts += 1
+        subflow.has_lost = True
         self._pings.hasten(now, subflow)  # the backed-off timer alone would find the way back late
         subflow.rtt.backoff()
         subflow.controller.on_rto(now=now, in_flight=in_flight, same_event=same_event)

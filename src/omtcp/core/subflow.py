@@ -6,7 +6,6 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from omtcp.core.congestion.base import SSTHRESH_INFINITE
 from omtcp.core.pacing import Pacer
 from omtcp.core.prr import ProportionalRateReduction
 from omtcp.core.ranges import RangeSet
@@ -116,6 +115,8 @@ class Subflow:
 
         self.repaired = 0
         """Bytes acknowledged during recovery since the reduction was last told."""
+        self.has_lost = False
+        """Whether its window was ever cut."""
         self.lost_in_event = 0
         """Bytes found lost since the last reduction began, less those that arrived after all."""
         self.inflated = 0
@@ -141,9 +142,11 @@ class Subflow:
 
     @property
     def has_met_its_limit(self) -> bool:
-        """Whether slow start has ever ended here, or has come far."""
-        controller = self.controller
-        return controller.ssthresh < SSTHRESH_INFINITE or controller.cwnd > 64 * self.mss
+        """Whether it has ever lost, or has come far without.
+
+        That slow start ended is not enough: delay may end it long before the path is full.
+        """
+        return self.has_lost or self.controller.cwnd > 64 * self.mss
 
     @property
     def in_recovery(self) -> bool:
@@ -269,6 +272,7 @@ class Subflow:
 
     def begin_reduction(self, flight: int) -> None:
         """A recovery begins: shrink to the new window in step with what is acknowledged."""
+        self.has_lost = True
         self.reduction = ProportionalRateReduction(
             flight=flight, target=self.controller.cwnd, mss=self.mss
         )

@@ -295,3 +295,12 @@ def test_settled_round_trips_have_no_variance() -> None:
     subflow = make_subflow()
     settle_rtt(subflow, 80, now=SECOND)
     assert (subflow.rtt.srtt_ns, subflow.rtt.min_rtt_ns) == (80 * MS, 80 * MS)
+
+
+def test_a_delay_that_ended_slow_start_is_no_limit_met() -> None:
+    """HyStart++ may leave slow start long before a path is full; only a loss tells its limit."""
+    subflow = make_subflow(0, rtt_ms=20)
+    subflow.controller.ssthresh = subflow.controller.cwnd
+    assert not subflow.has_met_its_limit
+    subflow.begin_reduction(subflow.controller.cwnd)
+    assert subflow.has_met_its_limit
