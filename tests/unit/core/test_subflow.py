@@ -300,7 +300,7 @@ def test_settled_round_trips_have_no_variance() -> None:
 def test_a_delay_that_ended_slow_start_is_no_limit_met() -> None:
     """HyStart++ may leave slow start long before a path is full; only a loss tells its limit."""
     subflow = make_subflow(0, rtt_ms=20)
-    subflow.controller.ssthresh = subflow.controller.cwnd
+    subflow.controller.cwnd = subflow.controller.ssthresh = 20 * MSS
     assert not subflow.has_met_its_limit
     subflow.begin_reduction(subflow.controller.cwnd)
     assert subflow.has_met_its_limit
