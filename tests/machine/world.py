@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from tests.models import runs
+
 from omtcp.core.config import Config, Mode
 from omtcp.core.sender import PING, Sender
 from omtcp.core.subflow import PathState
@@ -22,17 +24,6 @@ WAKES_AT_ONCE = 3
 """A path given up may leave another alone, for which other deadlines hold; but not on and on."""
 CALM_LIMIT_NS = 600 * SECOND
 """Virtual time within which a network that behaves must have carried everything."""
-
-
-def runs(members: set[int]) -> list[tuple[int, int]]:
-    """The maximal runs of consecutive integers."""
-    found: list[tuple[int, int]] = []
-    for member in sorted(members):
-        if found and found[-1][1] == member:
-            found[-1] = (found[-1][0], member + 1)
-        else:
-            found.append((member, member + 1))
-    return found
 
 
 @dataclass(frozen=True, slots=True)

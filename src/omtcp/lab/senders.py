@@ -1,5 +1,6 @@
 """Who sends in a run. All senders serve one directory from the served address, port 8080."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +30,7 @@ class Sender(Protocol):
         """Ends it as a user would (SIGINT); harmless if it does not run."""
 
 
-class _ProcessSender:
+class _ProcessSender(ABC):
     """What the senders share: one child process that says `ready`."""
 
     def __init__(self, network: Network, root: Path, spec: SenderSpec) -> None:
@@ -39,8 +40,9 @@ class _ProcessSender:
         self._spec = spec
         self._process: Process | None = None
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """What to run in the server's namespace."""
 
     def start(self) -> None:
         log = self._network.directory / "sender.log"

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.models import runs
 
 from omtcp.core.ranges import RangeMap, RangeSet
 
@@ -17,17 +18,6 @@ def filled(*ranges: tuple[int, int]) -> RangeSet:
     for start, end in ranges:
         made.add(start, end)
     return made
-
-
-def runs(members: set[int]) -> list[tuple[int, int]]:
-    """The maximal runs of consecutive integers."""
-    found: list[tuple[int, int]] = []
-    for member in sorted(members):
-        if found and found[-1][1] == member:
-            found[-1] = (found[-1][0], member + 1)
-        else:
-            found.append((member, member + 1))
-    return found
 
 
 class TestRangeSet:
