@@ -20,6 +20,15 @@ class Mode(StrEnum):
     """Every path grows: all of them at once."""
 
 
+class Policy(StrEnum):
+    """What the scheduler does with the paths it may use; may be changed while connections live."""
+
+    DEFAULT = "default"
+    """Each byte over one path."""
+    REDUNDANT = "redundant"
+    """The same bytes over several paths, for the earliest arrival."""
+
+
 class Growth(StrEnum):
     """Who may grow in congestion avoidance (P7)."""
 
@@ -49,6 +58,7 @@ class Config:
     """Options of an endpoint and of each of its connections. Times ns, sizes bytes."""
 
     mode: Mode = Mode.PRIMARY
+    policy: Policy = Policy.DEFAULT
     congestion: str = "cubic"
     """Base algorithm, a name that `congestion.base` knows: reno or cubic."""
     growth: Growth = Growth.PRIMARY

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from omtcp.core.acknowledgment import AckIntake
 from omtcp.core.composer import Composer
-from omtcp.core.config import SECOND, Config, Mode
+from omtcp.core.config import SECOND, Config, Mode, Policy
 from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
 from omtcp.core.handshake import MINIMUM_MSS
 from omtcp.core.opening import Opening
@@ -356,6 +357,12 @@ class Connection:
         self._now = now
         self._dirty = True
         self.sender.on_path(now, path, up)
+
+    def set_policy(self, policy: Policy) -> None:
+        """Schedule by `policy` from now on."""
+        self.config = replace(self.config, policy=policy)
+        if self.sender is not None:
+            self.sender.policy = policy
 
     def is_after(self, seq: int) -> bool:
         """Whether `seq` lies beyond everything the peer has sent (RFC 9293 section 3.10.7.4)."""

@@ -69,6 +69,8 @@ class Sender:
             report: takes trace events, None when nobody listens.
         """
         self.config = config
+        self.policy = config.policy
+        """The scheduling policy in force: the one option that changes while a connection lives."""
         self._segment_sizes = segment_sizes
         self._down = down
         self._report = report
