@@ -1,42 +1,23 @@
-"""What is lost, which paths are silent, and what is done about it (P3 to P5).
+"""What is lost on each path, by what arrives and by what does not in time (P3, P5).
 
-Nothing here sends: a range that is found lost moves to the scoreboard's `lost`, and whatever path
-the scheduler then chooses carries it again.
+Silence, which is judged across paths, is in `silence`; what is found lost is handed to `losses`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 
-from omtcp.core.black_hole import BlackHoles
 from omtcp.core.config import Config
-from omtcp.core.congestion.base import initial_window
+from omtcp.core.losses import Kind, Losses
 from omtcp.core.pings import Pings
 from omtcp.core.scoreboard import Credit, Scoreboard, Send
+from omtcp.core.silence import Silence
 from omtcp.core.subflow import PathState, Subflow
-from omtcp.trace.events import (
-    Event,
-    LossDetected,
-    PathDefective,
-    PathRestored,
-    PathSuspect,
-    WindowChanged,
-)
-
-
-class Kind(StrEnum):
-    """Why a range goes out again."""
-
-    FAST = "fast"
-    SLOW = "slow"
-    TIMEOUT = "timeout"
-    SUSPECT = "suspect"
-    PROBE = "probe"
+from omtcp.trace.events import Event, LossDetected, PathDefective
 
 
 class Recovery:
-    """Loss detection per subflow, silence detection across them."""
+    """Loss detection per subflow, and the timers of all."""
 
     def __init__(
         self,
@@ -50,11 +31,8 @@ class Recovery:
         self._scoreboard = scoreboard
         self._subflows = subflows
         self._pings = pings
-        self._report = report
-        self._black_holes = BlackHoles()
-        self._probed: dict[int, int] = {}
-        self.watching = True
-        """Whether silence means anything; it does not to a peer without SACK."""
+        self.losses = Losses(scoreboard, report)
+        self.silence = Silence(config, scoreboard, subflows, self.losses, pings)
 
     # Losses within a subflow
 
@@ -103,45 +81,18 @@ class Recovery:
         if not subflow.in_recovery:
             subflow.lost_in_event = 0
         fresh = False
-        taken = self._take(subflow, below, Kind.FAST)
+        taken = self.losses.take(subflow, below, Kind.FAST)
         for start, end, position in taken:
             fresh = fresh or position >= subflow.recovery_position
-            if self._report:
-                self._report(LossDetected(subflow.index, start, end, "reordering"))
+            if self.losses.report:
+                self.losses.report(LossDetected(subflow.index, start, end, "reordering"))
         subflow.order.advance(below)
         if fresh:
             subflow.recovery_position = subflow.position
             subflow.controller.on_loss(now=now, in_flight=in_flight)
             subflow.begin_reduction(in_flight)
-            self.window_changed(subflow, "loss")
+            self.losses.window_changed(subflow, "loss")
         return bool(taken)
-
-    def _take(self, subflow: Subflow, below: int | None, kind: Kind) -> list[tuple[int, int, int]]:
-        """Move what is outstanding at positions under `below` to `lost`.
-
-        Returns (start, end, position) of each piece; None for `below` takes everything.
-        """
-        taken = []
-        while (send := subflow.oldest()) is not None:
-            if below is not None and send.position >= below:
-                break
-            end = send.end
-            if below is not None:
-                end = min(end, send.start + below - send.position)
-            pieces = self._scoreboard.lose(send, end, kind)
-            for start, stop in pieces:
-                subflow.drop(stop - start)
-                subflow.lost_in_event += stop - start
-                taken.append((start, stop, send.position + start - send.start))
-            if send.outstanding:
-                break
-        return taken
-
-    def resend(self, now: int, subflow: Subflow) -> None:
-        """Everything on `subflow` must go out again, through no fault of congestion."""
-        self._take(subflow, None, Kind.FAST)
-        subflow.order.advance(subflow.position)
-        subflow.timer_base = now
 
     # Credits
 
@@ -175,167 +126,12 @@ class Recovery:
         if subflow.lost_in_event <= 0 and subflow.in_recovery:
             subflow.controller.undo()
             subflow.recovery_position = subflow.order.edge
-            self.window_changed(subflow, "undo")
+            self.losses.window_changed(subflow, "undo")
 
     def _alive(self, now: int, subflow: Subflow, sent_at: int) -> None:
         """Data that a suspect path carried did arrive: the suspicion was wrong."""
         subflow.hear(now, sent_at)
-        self.restore(now, subflow, restart=False)
-
-    # Silence
-
-    def check_silence(self, now: int) -> list[Subflow]:
-        """Suspect the paths that are silent while others answer; return them.
-
-        A silent path with no other path to compare it with gets a probe instead: its first
-        segment, on another path. The answer to that is the comparison. The only usable path gets
-        its first segment again, a tail loss probe (RFC 8985 section 7): what was lost behind it
-        shows when the answer comes.
-        """
-        suspects = []
-        for subflow in sorted(self._subflows, key=lambda subflow: subflow.heard_at):
-            if not subflow.usable:
-                continue
-            due = self._suspect_at(subflow)
-            if due is None or due > now:
-                continue
-            if self._others_heard(subflow):
-                suspects.append(subflow)
-                self.suspect(now, subflow)  # now: it must not speak against the next one
-            elif self._probed.get(subflow.index, -1) < subflow.heard_at:
-                self._probed[subflow.index] = now
-                self._probe(now, subflow)
-        if suspects:  # who is left is judged by other rules
-            suspects += self.check_silence(now)
-        return suspects
-
-    def _suspect_at(self, subflow: Subflow) -> int | None:
-        if sum(other.usable for other in self._subflows) < 2:
-            return self._probe_timeout_at(subflow)
-        floor_ns = self._config.suspect_floor_ns
-        if not subflow.rtt.has_sample:
-            return self._unmeasured_suspect_at(subflow)
-        at = subflow.suspect_at(floor_ns)
-        doubted_at = self._pings.doubted_at(subflow)
-        if at is None and doubted_at is not None and subflow.silent_since is not None:
-            return max(doubted_at, subflow.silent_since) + subflow.patience(floor_ns)
-        return at
-
-    def _unmeasured_suspect_at(self, subflow: Subflow) -> int | None:
-        """A path without a round trip, after a repeated SYN, is judged by twice that of others."""
-        oldest = subflow.oldest()
-        floor_ns = self._config.suspect_floor_ns
-        known = [other.patience(floor_ns) for other in self._subflows if other.rtt.has_sample]
-        return oldest.sent_at + 2 * max(known) if oldest and known else None
-
-    def _probe_timeout_at(self, subflow: Subflow) -> int | None:
-        """RFC 8985 section 7.2: two round trips without an answer, more for a lone segment."""
-        oldest = subflow.oldest()
-        rtt = subflow.rtt
-        if oldest is None or subflow.timeouts or not self.watching or not rtt.has_sample:
-            return None
-        patience = 2 * rtt.srtt_ns + self._config.suspect_floor_ns // 2
-        return max(subflow.prompted_at(oldest), subflow.heard_at) + patience
-
-    def _others_heard(self, subflow: Subflow) -> bool:
-        """Whether another path answered since this one owed its answer."""
-        oldest = subflow.oldest()
-        owed_at = oldest.sent_at + subflow.rtt.srtt_ns if oldest else subflow.silent_since or 0
-        return any(
-            other.usable and other is not subflow and other.heard_at >= owed_at
-            for other in self._subflows
-        )
-
-    def _probe(self, now: int, subflow: Subflow) -> None:
-        oldest = subflow.oldest()
-        if oldest is None:
-            return
-        pieces = self._scoreboard.flights.overlapping(oldest.start, oldest.end)
-        first = next(start for start, _, owner in pieces if owner is oldest)
-        self._take(subflow, oldest.position + first - oldest.start + subflow.mss, Kind.PROBE)
-
-    def suspect(self, now: int, subflow: Subflow, kind: Kind = Kind.SUSPECT) -> None:
-        """Take `subflow` out of use; all that it still owes goes to the others at once."""
-        silence = now - (subflow.heard_at or subflow.silent_since or now)
-        subflow.state = PathState.SUSPECT
-        taken = self._take(subflow, None, kind)
-        for start, end, _ in taken:
-            if self._report:
-                self._report(LossDetected(subflow.index, start, end, "silence"))
-        smaller = self._black_holes.on_silence(subflow) if taken else None
-        if smaller is not None:
-            subflow.mss = smaller
-            subflow.controller.set_mss(smaller)
-            self.window_changed(subflow, "mss")
-        subflow.order.advance(subflow.position)
-        subflow.recovery_position = subflow.position
-        if subflow.silent_since is None:
-            subflow.silent_since = now
-        self._pings.hasten(now, subflow)
-        if self._report:
-            self._report(PathSuspect(subflow.index, silence))
-
-    def slow_retransmit(self, now: int, space: int) -> bool:
-        """P4: move a waiting subflow's data before the receive buffer runs out.
-
-        `space` is the receive window left. A subflow waits when its window is exhausted and
-        nothing came back for an RTT; its data moves once `space` is below the window of the path
-        that would carry it, the one with the lowest RTT.
-        """
-        usable = [subflow for subflow in self._subflows if subflow.usable]
-        if len(usable) < 2:
-            return False
-        moved = False
-        for subflow in usable:
-            helper = min(
-                (other for other in usable if other is not subflow and other.usable),
-                key=lambda other: other.rtt.srtt_ns,
-                default=None,
-            )
-            if helper is None or space >= helper.controller.cwnd:
-                continue
-            oldest = subflow.oldest()
-            if oldest is None or subflow.space >= subflow.mss:
-                continue
-            patience = subflow.rtt.srtt_ns + 2 * subflow.rtt.rttvar_ns + self._grace
-            if max(oldest.sent_at, subflow.heard_at) + patience > now:
-                continue
-            if self._others_heard(subflow):
-                self.suspect(now, subflow, Kind.SLOW)
-                moved = True
-        return moved
-
-    @property
-    def _grace(self) -> int:
-        return self._config.suspect_floor_ns // 2
-
-    def restore(self, now: int, subflow: Subflow, *, restart: bool = True) -> None:
-        """`subflow` answered: it carries data again.
-
-        After a real silence its window starts small and slow-starts towards the old ssthresh. A
-        silence of less than an RTO was no outage but the loss of whatever was on its way.
-        """
-        if subflow.state is PathState.ACTIVE:
-            if subflow.timeouts:  # it had not been suspected, as all paths were silent
-                subflow.timeouts = 0
-                subflow.rtt.reset_backoff()
-                self.resend(now, subflow)
-            return
-        known = subflow.state is not PathState.UNTRIED
-        subflow.state = PathState.ACTIVE
-        subflow.timeouts = 0
-        if not known:
-            return
-        subflow.recovery_position = subflow.order.edge
-        if restart:
-            window = initial_window(subflow.mss)
-            if subflow.silence_ns < subflow.rtt.rto_ns:
-                subflow.controller.on_loss(now=now, in_flight=0)
-                window = max(window, subflow.controller.cwnd // 2)
-            subflow.controller.restart(window, now)
-            self.window_changed(subflow, "restored")
-        if self._report:
-            self._report(PathRestored(subflow.index))
+        self.silence.restore(now, subflow, restart=False)
 
     # Timers
 
@@ -350,10 +146,10 @@ class Recovery:
             gone_at = self._gone_at(subflow)
             if gone_at is not None and gone_at <= now:
                 subflow.state = PathState.DEFECTIVE
-                self._take(subflow, None, Kind.TIMEOUT)
+                self.losses.take(subflow, None, Kind.TIMEOUT)
                 subflow.order.advance(subflow.position)
-                if self._report:
-                    self._report(PathDefective(subflow.index))
+                if self.losses.report:
+                    self.losses.report(PathDefective(subflow.index))
         reneged_at = self._reneged_at()
         if reneged_at is not None and reneged_at <= now:
             self._forget_sacked(self._heard_last)
@@ -373,9 +169,9 @@ class Recovery:
         in_flight = subflow.in_flight
         same_event = subflow.in_recovery
         subflow.lost_in_event = 0
-        for start, end, _ in self._take(subflow, None, Kind.TIMEOUT):
-            if self._report:
-                self._report(LossDetected(subflow.index, start, end, "timeout"))
+        for start, end, _ in self.losses.take(subflow, None, Kind.TIMEOUT):
+            if self.losses.report:
+                self.losses.report(LossDetected(subflow.index, start, end, "timeout"))
         if self._scoreboard.renege():
             self._forget_sacked(subflow)
         subflow.order.advance(subflow.position)
@@ -386,7 +182,7 @@ class Recovery:
         self._pings.hasten(now, subflow)  # the backed-off timer alone would find the way back late
         subflow.rtt.backoff()
         subflow.controller.on_rto(now=now, in_flight=in_flight, same_event=same_event)
-        self.window_changed(subflow, "timeout")
+        self.losses.window_changed(subflow, "timeout")
 
     def _forget_sacked(self, subflow: Subflow) -> None:
         """The receiver reneged (RFC 2018 section 8): everything SACKed is to be sent again."""
@@ -408,24 +204,15 @@ class Recovery:
         return max(self._subflows, key=lambda subflow: subflow.heard_at)
 
     def deadline(self, now: int) -> int | None:
-        """When `on_timers` or `check_silence` has work next."""
+        """When `on_timers` or `Silence.check` has work next."""
         deadline = self._reneged_at()
         for subflow in self._subflows:
-            silence_at = None
-            if subflow.usable and self._probed.get(subflow.index, -1) < subflow.heard_at:
-                silence_at = self._suspect_at(subflow)
             for at in (
                 subflow.rto_at,
                 self._overdue_at(subflow),
                 self._gone_at(subflow),
-                silence_at,
+                self.silence.deadline(subflow),
             ):
                 if at is not None and (deadline is None or at < deadline):
                     deadline = at
         return deadline
-
-    def window_changed(self, subflow: Subflow, reason: str) -> None:
-        """Trace a window that was cut or restarted."""
-        if self._report:
-            controller = subflow.controller
-            self._report(WindowChanged(subflow.index, controller.cwnd, controller.ssthresh, reason))

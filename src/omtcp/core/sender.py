@@ -15,10 +15,11 @@ from omtcp.core.config import Config, Mode
 from omtcp.core.congestion import make_controller
 from omtcp.core.congestion.base import initial_window
 from omtcp.core.handshake import choose_path
+from omtcp.core.losses import Kind
 from omtcp.core.pings import Pings
 from omtcp.core.plain_recovery import PlainRecovery
 from omtcp.core.primary import PrimaryChooser
-from omtcp.core.recovery import Kind, Recovery
+from omtcp.core.recovery import Recovery
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scheduler import for_new_data, for_retransmission, in_order
 from omtcp.core.scoreboard import Scoreboard
@@ -38,7 +39,7 @@ class Plan(NamedTuple):
     start: int
     end: int
     kind: str
-    """Empty for new data, `ping`, or why it goes out again (recovery.Kind)."""
+    """Empty for new data, `ping`, or why it goes out again (losses.Kind)."""
 
 
 class Sender:
@@ -89,13 +90,16 @@ class Sender:
         first_subflow = self.subflows[first if multipath else 0]
         self.pings = Pings(config, self.subflows, self.buffer, report)
         self.recovery = Recovery(config, self.board, self.subflows, self.pings, report)
+        self.silence = self.recovery.silence
         self.chooser = PrimaryChooser(config, self.subflows, first_subflow, random, report)
         first_subflow.state = PathState.ACTIVE
         self.plain: PlainRecovery | None = None
         """How losses are found without SACK."""
         if not sack:
-            self.plain = PlainRecovery(self.board, first_subflow, self.recovery.window_changed)
-            self.recovery.watching = False
+            self.plain = PlainRecovery(
+                self.board, first_subflow, self.recovery.losses.window_changed
+            )
+            self.silence.watching = False
         self.closing = False
         self.right = 0
         """Right edge of the receive window."""
@@ -150,7 +154,7 @@ class Sender:
             answered = self.pings.answer(now, start, end)
             if answered is not None and answered.heard_sent_at > answered.down_at:
                 first = answered.state is PathState.UNTRIED
-                self.recovery.restore(now, answered)
+                self.silence.restore(now, answered)
                 if first:
                     self.chooser.on_first_answer(now, answered, max(self.window_size, 1))
         board = self.board
@@ -187,7 +191,7 @@ class Sender:
             if mss < subflow.mss:
                 subflow.mss = mss
                 subflow.controller.set_mss(mss)
-                self.recovery.resend(now, subflow)
+                self.recovery.losses.resend(now, subflow)
 
     def on_path(self, now: int, path: int, up: bool) -> None:
         """The host says that the link of `path` went down, or came up: no need to wait for silence.
@@ -207,12 +211,12 @@ class Sender:
         subflow.down_at = now
         if len(self.subflows) == 1:
             if self._take_next_path(subflow, "down"):
-                self.recovery.resend(now, subflow)
+                self.recovery.losses.resend(now, subflow)
                 subflow.controller.restart(initial_window(subflow.mss), now)
         elif subflow.usable and any(
             other.usable for other in self.subflows if other is not subflow
         ):
-            self.recovery.suspect(now, subflow)
+            self.silence.suspect(now, subflow)
             self.chooser.replace(now, self.window_size, "down")
 
     def settle(self, now: int) -> None:
@@ -237,9 +241,9 @@ class Sender:
             self._look_for_silence(now)
 
     def _look_for_silence(self, now: int) -> None:
-        if self.recovery.check_silence(now) or (
+        if self.silence.check(now) or (
             self.right - self.board.nxt < max(flow.controller.cwnd for flow in self.subflows)
-            and self.recovery.slow_retransmit(now, self.right - self.board.nxt)
+            and self.silence.slow_retransmit(now, self.right - self.board.nxt)
         ):
             self.chooser.replace(now, self.window_size, "suspect")
 

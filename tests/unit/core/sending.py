@@ -59,6 +59,7 @@ class Bench:
         self.recovery = Recovery(
             self.config, self.board, self.subflows, self.pings, self.events.append
         )
+        self.silence = self.recovery.silence
 
     def send(self, path: int, segments: float = 1) -> Send:
         """New data over `path`."""

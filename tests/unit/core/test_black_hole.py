@@ -67,6 +67,6 @@ def test_a_link_that_is_down_owes_nothing() -> None:
     bench = Bench(50, 50)
     mss = bench.subflows[0].mss
     for _ in range(3 * ROUNDS):
-        bench.recovery.suspect(bench.now, bench.subflows[0])
-        bench.recovery.restore(bench.now, bench.subflows[0])
+        bench.silence.suspect(bench.now, bench.subflows[0])
+        bench.silence.restore(bench.now, bench.subflows[0])
     assert bench.subflows[0].mss == mss

@@ -12,7 +12,7 @@ def test_after_an_outage_it_measures_no_round_trip() -> None:
     bench = Bench(30, 30)
     bench.send(A, 4)
     bench.wait(3000)
-    bench.recovery.suspect(bench.now, bench.subflows[A])
+    bench.silence.suspect(bench.now, bench.subflows[A])
     bench.resend(B)
     bench.wait(1)
     bench.ack(4)

@@ -237,7 +237,7 @@ class TestByTime:
         bench = Bench(40, 40)
         bench.send(A, 0.1)
         bench.send(A, 0.1)
-        bench.recovery._probe(bench.now, bench.subflows[A])
+        bench.silence._probe(bench.now, bench.subflows[A])
         bench.wait(40)
         bench.sack((0.1, 0.2))
         bench.send(A, 0.1)
@@ -279,7 +279,7 @@ class TestSpurious:
         bench = Bench(80, 50)
         bench.send(A, 3)
         bench.wait(200)
-        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.silence.suspect(bench.now, bench.subflows[A])
         bench.resend(B)
         bench.wait(5)  # B needs 50 ms
         bench.ack(3)
@@ -290,7 +290,7 @@ class TestSpurious:
         bench = Bench(80, 50)
         bench.send(A, 3)
         bench.wait(200)
-        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.silence.suspect(bench.now, bench.subflows[A])
         bench.resend(B)
         bench.wait(5)
         bench.ack(3)
@@ -302,9 +302,9 @@ class TestSpurious:
         bench = Bench(80, 50)
         bench.send(A, 3)
         bench.wait(200)
-        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.silence.suspect(bench.now, bench.subflows[A])
         bench.resend(B)
-        bench.recovery.resend(bench.now, bench.subflows[B])
+        bench.recovery.losses.resend(bench.now, bench.subflows[B])
         bench.wait(5)
         bench.ack(3)
         assert [subflow.in_flight for subflow in bench.subflows] == [0, 0]
@@ -316,7 +316,7 @@ class TestSpurious:
         bench.send(A, 1)
         bench.send(A, 1)
         bench.wait(200)
-        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.silence.suspect(bench.now, bench.subflows[A])
         assert bench.resend(B).end == 2 * MSS
         bench.wait(5)
         bench.ack(2)
@@ -327,7 +327,7 @@ class TestSpurious:
         bench = Bench(80, 50)
         bench.send(A, 3)
         bench.wait(200)
-        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.silence.suspect(bench.now, bench.subflows[A])
         bench.resend(B)
         bench.wait(50)
         bench.ack(3)
@@ -423,7 +423,7 @@ def test_resend_repeats_all_without_blaming_the_path() -> None:
     bench.send(A, 3)
     bench.send(B, 2)
     bench.wait(30)
-    bench.recovery.resend(bench.now, bench.subflows[A])
+    bench.recovery.losses.resend(bench.now, bench.subflows[A])
     assert bench.lost == [(0, 3)]
     assert bench.windows() == [100, 100]
     assert (bench.subflows[A].in_flight, bench.of(LossDetected)) == (0, [])
@@ -433,7 +433,7 @@ def test_resend_repeats_all_without_blaming_the_path() -> None:
 def test_untraced(lose: bool) -> None:
     """Without a listener no event is built, and the same is decided."""
     bench = Bench(50, 50)
-    bench.recovery._report = None
+    bench.recovery.losses.report = None
     bench.send(A, 10)
     bench.send(B, 10)
     bench.wait(50)
@@ -442,8 +442,8 @@ def test_untraced(lose: bool) -> None:
         bench.resend(A)
     bench.wait(150)
     bench.subflows[B].hear(bench.now, bench.now)
-    assert bench.recovery.check_silence(bench.now) == [bench.subflows[A]]
-    bench.recovery.restore(bench.now, bench.subflows[A])
+    assert bench.silence.check(bench.now) == [bench.subflows[A]]
+    bench.silence.restore(bench.now, bench.subflows[A])
     bench.wait(1000)
     bench.recovery.on_timers(bench.now)
     assert bench.subflows[B].timeouts == 1

@@ -3,8 +3,8 @@
 import pytest
 
 from omtcp.core.config import Config, Mode
+from omtcp.core.losses import Kind
 from omtcp.core.primary import TRIED
-from omtcp.core.recovery import Kind
 from omtcp.core.send_buffer import KEPT_BEHIND
 from omtcp.core.sender import PING, ROTATE_AFTER, Plan, Sender
 from omtcp.core.subflow import PathState

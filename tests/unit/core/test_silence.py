@@ -1,7 +1,7 @@
 """Silent paths: suspicion, probes, the way back, and slow retransmit (P4)."""
 
 from omtcp.core.config import Config
-from omtcp.core.recovery import Kind
+from omtcp.core.losses import Kind
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.subflow import PathState
 from omtcp.trace.events import LossDetected, PathRestored, PathSuspect
@@ -27,9 +27,9 @@ class TestSilence:
         due = bench.recovery.deadline(bench.now)
         assert due == bench.now + 5 * MS  # 1.5·SRTT after its oldest transmission
         bench.wait(4.999)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         bench.wait(0.001)
-        assert bench.recovery.check_silence(bench.now) == [a]
+        assert bench.silence.check(bench.now) == [a]
         assert a.state is PathState.SUSPECT
         assert bench.lost == [(0, 5)]
         assert (a.in_flight, bench.subflows[B].in_flight) == (0, 2 * MSS)
@@ -44,22 +44,22 @@ class TestSilence:
         bench = Bench(50)
         bench.send(A, 5)
         bench.wait(105)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         assert bench.lost == []
         bench.wait(10)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         assert bench.lost == [(0, 1)]
         assert bench.board.lost.values[0].lost_by == Kind.PROBE
         bench.wait(50)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         assert bench.lost == [(0, 1)]
 
     def test_without_sack_silence_means_nothing(self) -> None:
         bench = Bench(50)
-        bench.recovery.watching = False
+        bench.silence.watching = False
         bench.send(A, 5)
         bench.wait(190)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         assert bench.lost == []
 
     def test_not_before_a_round_trip_is_known(self) -> None:
@@ -71,18 +71,18 @@ class TestSilence:
             bench.send(A, 5)
             assert bench.recovery.deadline(bench.now) == bench.now + SECOND
             bench.wait(999)
-            assert bench.recovery.check_silence(bench.now) == []
+            assert bench.silence.check(bench.now) == []
             assert bench.lost == []
 
     def test_an_unmeasured_path_is_compared_with_measured_ones(self) -> None:
         bench = Bench(50, 50, 80)
         bench.subflows[A].rtt = RttEstimator()
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         bench.send(A, 5)
         assert bench.recovery.deadline(bench.now) == bench.now + 240 * MS
         bench.wait(240)
         bench.subflows[B].hear(bench.now, bench.now)
-        assert bench.recovery.check_silence(bench.now) == [bench.subflows[A]]
+        assert bench.silence.check(bench.now) == [bench.subflows[A]]
 
     def test_a_path_in_timeout_is_not_probed_besides(self) -> None:
         bench = Bench(50)
@@ -100,7 +100,7 @@ class TestSilence:
         bench.wait(60)
         bench.sack((5, 6))
         bench.wait(170)
-        assert bench.recovery.check_silence(bench.now) == [a]
+        assert bench.silence.check(bench.now) == [a]
         assert bench.lost == [(0, 5), (6, 7)]
         deadline = bench.recovery.deadline(bench.now)
         assert deadline is not None
@@ -109,7 +109,7 @@ class TestSilence:
     def test_what_was_given_up_is_not_waited_for(self) -> None:
         bench = self.silent_a()
         bench.wait(5)
-        bench.recovery.check_silence(bench.now)
+        bench.silence.check(bench.now)
         a = bench.subflows[A]
         assert (a.order.edge, a.in_recovery) == (a.position, False)
 
@@ -120,24 +120,24 @@ class TestSilence:
         bench.send(A, 5)
         bench.wait(80)
         b.hear(bench.now, bench.now)
-        assert bench.recovery.check_silence(bench.now) == [a]
+        assert bench.silence.check(bench.now) == [a]
         assert bench.of(PathSuspect) == [PathSuspect(A, 80 * MS)]
 
     def test_with_nothing_to_compare_one_segment_is_a_probe(self) -> None:
         bench = Bench(50, 50)
         bench.send(A, 5)
         bench.wait(76)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         assert bench.lost == [(0, 1)]
         assert bench.board.lost.values[0].lost_by == Kind.PROBE
         bench.wait(10)
-        bench.recovery.check_silence(bench.now)
+        bench.silence.check(bench.now)
         assert bench.lost == [(0, 1)]  # one probe until it is heard again
         assert bench.windows() == [100, 100]
         bench.resend(B)
         bench.wait(50)
         bench.ack(1)
-        assert bench.recovery.check_silence(bench.now) == [bench.subflows[A]]
+        assert bench.silence.check(bench.now) == [bench.subflows[A]]
         assert bench.lost == [(1, 5)]
 
     def test_the_probe_is_the_first_segment_still_out(self) -> None:
@@ -146,19 +146,19 @@ class TestSilence:
         bench.wait(50)
         bench.ack(2)
         bench.wait(25)
-        bench.recovery.check_silence(bench.now)
+        bench.silence.check(bench.now)
         assert bench.lost == [(2, 3)]
 
     def test_the_probe_skips_what_another_path_has_taken_over(self) -> None:
         bench = Bench(50, 50)
         bench.send(A, 5)
         bench.wait(76)
-        bench.recovery.check_silence(bench.now)
+        bench.silence.check(bench.now)
         bench.resend(B)
         bench.subflows[A].hear(bench.now, 0)
         bench.wait(50)
         bench.subflows[B].state = PathState.ACTIVE
-        bench.recovery._probe(bench.now, bench.subflows[A])
+        bench.silence._probe(bench.now, bench.subflows[A])
         assert bench.lost == [(1, 2)]
 
     def test_two_silent_paths_are_not_suspected_by_each_other(self) -> None:
@@ -169,7 +169,7 @@ class TestSilence:
         bench.wait(60)
         bench.sack((1, 2), (6, 7))
         bench.wait(40)
-        bench.recovery.check_silence(bench.now)
+        bench.silence.check(bench.now)
         assert any(subflow.usable for subflow in bench.subflows)
 
     def test_pings_left_unanswered_are_silence_too(self) -> None:
@@ -178,12 +178,12 @@ class TestSilence:
         bench.pings.send(bench.now, a)
         bench.wait(500)
         b.hear(bench.now, bench.now)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         bench.pings.send(bench.now, a)
-        assert bench.recovery.check_silence(bench.now) == []  # it may yet answer the second
+        assert bench.silence.check(bench.now) == []  # it may yet answer the second
         assert bench.recovery.deadline(bench.now) == bench.now + 75 * MS
         bench.wait(75)
-        assert bench.recovery.check_silence(bench.now) == [a]
+        assert bench.silence.check(bench.now) == [a]
         assert a.state is PathState.SUSPECT
 
     def test_a_ping_lost_long_ago_does_not_count_against_an_answer_since(self) -> None:
@@ -194,7 +194,7 @@ class TestSilence:
         a.hear(bench.now, bench.now)
         bench.wait(1000)
         b.hear(bench.now, bench.now)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         bench.pings.send(bench.now, a)
         assert bench.recovery.deadline(bench.now) == bench.now + 75 * MS
 
@@ -204,18 +204,18 @@ class TestSilence:
         for _ in range(2):
             bench.pings.send(bench.now, bench.subflows[A])
         bench.wait(100)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
         assert bench.lost == []
 
     def test_suspecting_an_idle_path_starts_its_silence_now(self) -> None:
         bench = Bench(50, 50)
-        bench.recovery.suspect(bench.now, bench.subflows[A])
+        bench.silence.suspect(bench.now, bench.subflows[A])
         assert bench.subflows[A].silent_since == bench.now
 
     def test_data_of_a_suspect_path_that_arrives_clears_it(self) -> None:
         bench = self.silent_a()
         bench.wait(10)
-        bench.recovery.check_silence(bench.now)
+        bench.silence.check(bench.now)
         bench.ack(5)
         a = bench.subflows[A]
         assert a.state is PathState.ACTIVE
@@ -229,7 +229,7 @@ class TestSilence:
         bench.subflows[A].state = PathState.DEFECTIVE
         bench.wait(100)
         bench.subflows[B].hear(bench.now, bench.now)
-        assert bench.recovery.check_silence(bench.now) == []
+        assert bench.silence.check(bench.now) == []
 
 
 class TestRestore:
@@ -243,12 +243,12 @@ class TestRestore:
         bench.send(A, 5)
         bench.wait(80)
         bench.subflows[B].hear(bench.now, bench.now)
-        assert bench.recovery.check_silence(bench.now) == [a]
+        assert bench.silence.check(bench.now) == [a]
         bench.wait(ms - 80 - 50)
         offset = bench.pings.send(bench.now, a)
         bench.wait(50)
         assert bench.pings.answer(bench.now, offset, offset + 1) is a
-        bench.recovery.restore(bench.now, a)
+        bench.silence.restore(bench.now, a)
         assert a.usable
         assert bench.of(PathRestored) == [PathRestored(A)]
         return bench
@@ -268,14 +268,14 @@ class TestRestore:
         bench = Bench(50, 50)
         b = bench.subflows[B]
         b.state = PathState.UNTRIED
-        bench.recovery.restore(bench.now, b)
+        bench.silence.restore(bench.now, b)
         assert b.usable
         assert bench.events == []
 
     def test_of_an_active_path_is_nothing(self) -> None:
         bench = Bench(50, 50)
         bench.send(A, 2)
-        bench.recovery.restore(bench.now, bench.subflows[A])
+        bench.silence.restore(bench.now, bench.subflows[A])
         assert (bench.events, bench.lost) == ([], [])
 
     def test_of_a_path_in_timeout_sends_at_once_what_it_owes(self) -> None:
@@ -283,7 +283,7 @@ class TestRestore:
         bench = Bench(50, 50)
         bench.send(A, 2)
         bench.subflows[A].timeouts = 2
-        bench.recovery.restore(bench.now, bench.subflows[A])
+        bench.silence.restore(bench.now, bench.subflows[A])
         assert bench.subflows[A].timeouts == 0
         assert bench.lost == [(0, 2)]
 
@@ -304,8 +304,8 @@ class TestSlowRetransmit:
 
     def test_once_the_space_left_is_less_than_the_helper_s_window(self) -> None:
         bench = self.waiting()
-        assert not bench.recovery.slow_retransmit(bench.now, 100 * MSS)
-        assert bench.recovery.slow_retransmit(bench.now, 100 * MSS - 1)
+        assert not bench.silence.slow_retransmit(bench.now, 100 * MSS)
+        assert bench.silence.slow_retransmit(bench.now, 100 * MSS - 1)
         assert bench.lost == [(0, 5)]
         assert bench.board.lost.values[0].lost_by == Kind.SLOW
         assert bench.subflows[A].state is PathState.SUSPECT
@@ -314,22 +314,22 @@ class TestSlowRetransmit:
     def test_not_before_an_answer_was_due(self) -> None:
         bench = self.waiting()
         bench.now -= 1 * MS
-        assert not bench.recovery.slow_retransmit(bench.now, 0)
+        assert not bench.silence.slow_retransmit(bench.now, 0)
 
     def test_not_while_its_window_is_open(self) -> None:
         bench = self.waiting()
         bench.subflows[A].controller.cwnd = 6 * MSS
-        assert not bench.recovery.slow_retransmit(bench.now, 0)
+        assert not bench.silence.slow_retransmit(bench.now, 0)
 
     def test_not_without_another_path(self) -> None:
         bench = self.waiting()
         bench.subflows[B].state = PathState.SUSPECT
-        assert not bench.recovery.slow_retransmit(bench.now, 0)
+        assert not bench.silence.slow_retransmit(bench.now, 0)
 
     def test_not_when_the_other_path_is_as_silent(self) -> None:
         bench = self.waiting()
         bench.subflows[B].heard_at = 0
-        assert not bench.recovery.slow_retransmit(bench.now, 0)
+        assert not bench.silence.slow_retransmit(bench.now, 0)
 
     def test_the_helper_is_the_nearest(self) -> None:
         bench = Bench(80, 50, 20)
@@ -340,8 +340,8 @@ class TestSlowRetransmit:
         bench.wait(85)
         bench.sack((5, 6))
         bench.wait(10)
-        assert not bench.recovery.slow_retransmit(bench.now, 50 * MSS)
-        assert bench.recovery.slow_retransmit(bench.now, 20 * MSS)
+        assert not bench.silence.slow_retransmit(bench.now, 50 * MSS)
+        assert bench.silence.slow_retransmit(bench.now, 20 * MSS)
 
     def test_the_last_usable_path_keeps_its_data(self) -> None:
         """Both wait with full windows; once the first has moved, the other has no helper left."""
@@ -353,5 +353,5 @@ class TestSlowRetransmit:
         for subflow in bench.subflows:
             subflow.heard_at = bench.now - 1
         bench.wait(61)
-        assert bench.recovery.slow_retransmit(bench.now, 0)
+        assert bench.silence.slow_retransmit(bench.now, 0)
         assert [subflow.usable for subflow in bench.subflows] == [False, True]

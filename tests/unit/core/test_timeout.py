@@ -102,5 +102,5 @@ class TestTimeout:
         bench.send(A, 2)
         assert bench.recovery.deadline(bench.now) == bench.now + 75 * MS
         bench.wait(80)
-        bench.recovery.check_silence(bench.now)  # A's probe was taken: its RTO is left
+        bench.silence.check(bench.now)  # A's probe was taken: its RTO is left
         assert bench.recovery.deadline(bench.now) == bench.now + 170 * MS
