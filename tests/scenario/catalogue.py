@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omtcp.core.config import Config, Growth, Mode
+from omtcp.core.config import Config, Coupling, Mode
 from omtcp.sim import BACK
 
 from .scenarios import (
@@ -51,8 +51,9 @@ SCENARIOS = [
     _s("better path second, pooled", "5mbit,40ms", NEAR, within=3.0, config=POOLED),
     _s("three paths", NEAR, "10mbit,20ms", "5mbit,40ms", within=2.7, baseline=True),
     _s("three paths, pooled", NEAR, "10mbit,20ms", "5mbit,40ms", within=2.0, config=POOLED),
-    _s("growth shared", *TWO, within=2.6, config=Config(growth=Growth.SHARED), baseline=True),
-    _s("growth uncoupled", *TWO, within=2.6, config=Config(growth=Growth.UNCOUPLED), baseline=True),
+    *(_s(f"two even paths, pooled, {coupling}", *TWO, within=1.5,
+         config=Config(mode=Mode.POOLED, coupling=coupling)) for coupling in Coupling
+      if coupling is not Coupling.AUTO),
     _s("jitter 5 ms", "20mbit,10ms,jitter=5ms", NEAR, within=2.9, baseline=True),
     _s("tiny queues", "20mbit,10ms,queue=0.2bdp", "20mbit,10ms,queue=0.2bdp", within=3.2,
        baseline=True),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
-from omtcp.core.config import Config, Growth, LossCorrection, Mode, PrimaryRule
+from omtcp.core.config import Config, Coupling, LossCorrection, Mode, PrimaryRule
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Event
@@ -26,7 +26,7 @@ START = 10_000_000_000
 IRS = 0xFFFF_F000
 """The peer's initial sequence number: scripts that receive 4 KB cross the wrap."""
 FLAGS = {"S": SYN, "F": FIN, "R": RST, ".": ACK}
-_ENUMS = {"mode": Mode, "growth": Growth, "loss_correction": LossCorrection,
+_ENUMS = {"mode": Mode, "coupling": Coupling, "loss_correction": LossCorrection,
           "primary_rule": PrimaryRule}  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from rich.live import Live
 from omtcp import aio
 from omtcp.apps.fileserver import FileServer
 from omtcp.cli.live import LiveView
-from omtcp.core.config import Config, Growth, LossCorrection, Mode, PrimaryRule
+from omtcp.core.config import Config, Coupling, LossCorrection, Mode, PrimaryRule
 from omtcp.core.stats import ServerStats
 from omtcp.trace.jsonl import JsonLines
 
@@ -102,11 +102,11 @@ def _values(kind: type[StrEnum]) -> "click.Choice[str]":
     help="Base algorithm of congestion control.",
 )
 @click.option(
-    "--growth",
-    type=_values(Growth),
-    default=_DEFAULT.growth.value,
+    "--coupling",
+    type=_values(Coupling),
+    default=_DEFAULT.coupling.value,
     show_default=True,
-    help="Which paths grow in congestion avoidance.",
+    help="With `pooled`: how the windows of paths depend on one another.",
 )
 @click.option(
     "--loss-correction",
@@ -151,7 +151,7 @@ def serve(
     paths: tuple[str, ...],
     mode: str,
     congestion: str,
-    growth: str,
+    coupling: str,
     loss_correction: str,
     fair: float,
     primary_rule: str,
@@ -169,7 +169,7 @@ def serve(
     config = Config(
         mode=Mode(mode) if len(paths) > 1 else Mode.SINGLE,
         congestion=congestion,
-        growth=Growth(growth),
+        coupling=Coupling(coupling),
         loss_correction=LossCorrection(loss_correction),
         fair=fair,
         primary_rule=PrimaryRule(primary_rule),

@@ -29,12 +29,17 @@ class Policy(StrEnum):
     """The same bytes over several paths, for the earliest arrival."""
 
 
-class Growth(StrEnum):
-    """Who may grow in congestion avoidance (P7)."""
+class Coupling(StrEnum):
+    """How the windows of the paths depend on one another while all of them grow."""
 
-    PRIMARY = "primary"
-    SHARED = "shared"
+    AUTO = "auto"
+    """Paths that seem to share a bottleneck are coupled, the others are not."""
     UNCOUPLED = "uncoupled"
+    SHARED = "shared"
+    """The paper's eq. 1 (P7)."""
+    LIA = "lia"
+    OLIA = "olia"
+    BALIA = "balia"
 
 
 class LossCorrection(StrEnum):
@@ -61,10 +66,11 @@ class Config:
     policy: Policy = Policy.DEFAULT
     congestion: str = "cubic"
     """Base algorithm, a name that `congestion.base` knows: reno or cubic."""
-    growth: Growth = Growth.PRIMARY
+    coupling: Coupling = Coupling.AUTO
+    """Of the paths in pooled mode (see congestion/coupling)."""
     loss_correction: LossCorrection = LossCorrection.INVERSE_LOSS
     fair: float = 1.0
-    """How many single-path flows the connection may be as aggressive as (eq. 4)."""
+    """How many flows the connection may be as aggressive as at one bottleneck (eq. 4)."""
     primary_rule: PrimaryRule = PrimaryRule.CAPACITY
     primary_interval_ns: int = 250 * MILLISECOND
     """Mean time between evaluations of the primary; each is drawn from ±20 % of it (P9)."""

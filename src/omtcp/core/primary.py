@@ -1,4 +1,4 @@
-"""Which subflow is the primary, and who may grow (P7, P9).
+"""Which subflow is the primary (P9).
 
 The paper compares MSS·LC/RTT. Taken literally that misleads: a subflow that carries next to
 nothing sees next to no loss and an empty queue, so it always looks better than the one at work,
@@ -10,26 +10,23 @@ by what the receive window allows at the path's unloaded RTT:
 
 It moves for a merit a fifth better, or for an equal one at a clearly lower RTT, twice in a row; for
 less it wants to see the difference longer. After a move that had to be taken back it hesitates
-longer. What a standby path could deliver may be unknown, or improve unseen: from time to time it is
-allowed to grow for a while, an *audition*, soon after the start and then ever more rarely.
+longer. What a standby path could deliver shows in its auditions (see `budget`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from omtcp.core.budget import GrowthBudget
 from omtcp.core.config import (
     MILLISECOND,
     SECOND,
     Config,
-    Growth,
     LossCorrection,
     Mode,
     PrimaryRule,
 )
-from omtcp.core.congestion.growth import POLICIES, GrowthInput
 from omtcp.core.congestion.loss_correction import InverseLoss, cubic_like
 from omtcp.core.subflow import Subflow
 from omtcp.trace.events import Event, PathChosen
@@ -51,10 +48,6 @@ NEARER = 0.8
 DWELL_NS = SECOND
 DWELL_AFTER_CHOICE_NS = 5 * SECOND
 DWELL_MAX_NS = 30 * SECOND
-AUDITION_FIRST_NS = SECOND
-AUDITION_RAREST_NS = 60 * SECOND
-AUDITION_NS = SECOND
-AUDITION_ROUND_TRIPS = 12
 
 
 @dataclass(slots=True)
@@ -69,12 +62,10 @@ class _Record:
     """Evaluations it was the primary at, with data waiting: what it delivers is known then."""
     potential: float = 0.0
     """Bytes per second it is believed to be able to deliver; 0 when never loaded."""
-    auditioned_at: int | None = None
-    audition_every_ns: int = AUDITION_FIRST_NS
 
 
 class PrimaryChooser:
-    """Chooses the primary at each evaluation and deals out the growth budget."""
+    """Chooses the primary at each evaluation and has the growth budget dealt out accordingly."""
 
     def __init__(
         self,
@@ -89,6 +80,7 @@ class PrimaryChooser:
         self._random = random
         self._report = report
         self._records = {id(subflow): _Record() for subflow in subflows}
+        self._budget = GrowthBudget(subflows, config.fair)
         self.primary = first
         self._evaluated_at: int | None = None
         self._moved_at = 0
@@ -268,40 +260,6 @@ class PrimaryChooser:
             self._report(PathChosen(to.index, previous.index, reason, tuple(merits)))
 
     def grow(self, now: int, window_size: int) -> None:
-        """Set x_i of every subflow (P7); for growth the primary is best, then merit decides."""
-        subflows = self._subflows
-        mode = self._config.mode
-        growth = Growth.UNCOUPLED if mode is Mode.POOLED else self._config.growth
-        merits = self.merits(window_size)
-        inputs = [
-            GrowthInput(
-                mss=1,
-                rtt_ns=SECOND,
-                lc=math.inf if subflow is self.primary else merit,
-                in_congestion_avoidance=subflow.usable
-                and subflow.controller.in_congestion_avoidance,
-            )
-            for subflow, merit in zip(subflows, merits, strict=True)
-        ]
-        shares = POLICIES[growth](inputs, self._config.fair)
-        for subflow, share in zip(subflows, shares, strict=True):
-            subflow.growth = share
-        if growth is Growth.PRIMARY:
-            if self.primary.usable:
-                self.primary.growth = max(self.primary.growth, min(1.0, self._config.fair))
-            self._audition(now)
-
-    def _audition(self, now: int) -> None:
-        """Let a standby path show what it can do, now and then."""
-        for subflow in self._subflows:
-            record = self._records[id(subflow)]
-            if record.auditioned_at is None or subflow is self.primary or not subflow.usable:
-                record.auditioned_at = now
-                record.audition_every_ns = AUDITION_FIRST_NS
-                continue
-            waited = now - record.auditioned_at - record.audition_every_ns
-            if waited >= max(AUDITION_NS, AUDITION_ROUND_TRIPS * subflow.rtt.srtt_ns):
-                record.auditioned_at = now
-                record.audition_every_ns = min(2 * record.audition_every_ns, AUDITION_RAREST_NS)
-            elif waited >= 0:
-                subflow.growth = 1.0
+        """Deal the growth budget out (P7); when pooling there is none."""
+        if self._config.mode is not Mode.POOLED:
+            self._budget.deal(now, self.primary, self.merits(window_size))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from omtcp.core.config import Config, Mode
 from omtcp.core.congestion import make_controller
 from omtcp.core.congestion.base import initial_window
+from omtcp.core.coupler import Coupler
 from omtcp.core.handshake import choose_path
 from omtcp.core.losses import Kind
 from omtcp.core.pings import Pings
@@ -92,6 +93,10 @@ class Sender:
         self.recovery = Recovery(config, self.board, self.subflows, self.pings, report)
         self.silence = self.recovery.silence
         self.chooser = PrimaryChooser(config, self.subflows, first_subflow, random, report)
+        self.coupler: Coupler | None = None
+        """Who grows how fast when all paths do; else it is the primary's budget."""
+        if config.mode is Mode.POOLED:
+            self.coupler = Coupler(config, self.subflows, report)
         first_subflow.state = PathState.ACTIVE
         self.plain: PlainRecovery | None = None
         """How losses are found without SACK."""
@@ -233,12 +238,20 @@ class Sender:
                 else:
                     self.plain.on_advance(self.board.una)
                 if subflow.recovery_position != before:
-                    self.chooser.on_loss(subflow)
+                    self._on_loss(subflow)
                 subflow.pace(self.window_size)
             self._touched.clear()
+            if self.coupler is not None:
+                self.coupler.on_delivered(now)
             self.buffer.release(self.board.una)
         if self.plain is None:
             self._look_for_silence(now)
+
+    def _on_loss(self, subflow: Subflow) -> None:
+        """A congestion event on `subflow`: whoever decides about growth wants to know."""
+        self.chooser.on_loss(subflow)
+        if self.coupler is not None:
+            self.coupler.on_loss(subflow)
 
     def _look_for_silence(self, now: int) -> None:
         if self.silence.check(now) or (
@@ -382,7 +395,7 @@ class Sender:
             if self.plain is not None and subflow.timeouts > timeouts:
                 self.plain.on_timeout()
             if subflow.recovery_position != recovery_position and not timeouts:
-                self.chooser.on_loss(subflow)
+                self._on_loss(subflow)
         if self.plain is None:
             self._look_for_silence(now)
         if len(self.subflows) == 1:

@@ -16,7 +16,7 @@ import pytest
 
 from omtcp import aio
 from omtcp.cli.main import run
-from omtcp.core.config import Config, Growth, LossCorrection, Mode, PrimaryRule
+from omtcp.core.config import Config, Coupling, LossCorrection, Mode, PrimaryRule
 from omtcp.core.stats import ServerStats
 from omtcp.errors import SetupError
 from omtcp.trace.events import PathRestored, Sink
@@ -113,13 +113,13 @@ def test_defaults(network: Network, tmp_path: Path) -> None:
 
 
 def test_every_option_arrives(network: Network, tmp_path: Path, capsys: Capture) -> None:
-    options = "--port 80 --mode pooled --cc reno --growth uncoupled --loss-correction cubic-like"
+    options = "--port 80 --mode pooled --cc reno --coupling balia --loss-correction cubic-like"
     more = "--fair 1.5 --primary-choice literal --no-timestamps --address 2001:DB8::0:1"
     assert serve(tmp_path, *TWO, *options.split(), *more.split()) == 0
     assert network.asked["config"] == Config(
         mode=Mode.POOLED,
         congestion="reno",
-        growth=Growth.UNCOUPLED,
+        coupling=Coupling.BALIA,
         loss_correction=LossCorrection.CUBIC_LIKE,
         fair=1.5,
         primary_rule=PrimaryRule.LITERAL,

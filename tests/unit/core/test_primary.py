@@ -8,13 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omtcp.core.config import Config, Growth, LossCorrection, Mode, PrimaryRule
+from omtcp.core.budget import AUDITION_FIRST_NS, AUDITION_NS, AUDITION_RAREST_NS
+from omtcp.core.config import Config, LossCorrection, Mode, PrimaryRule
 from omtcp.core.congestion.base import SSTHRESH_INFINITE
 from omtcp.core.congestion.loss_correction import InverseLoss, cubic_like
 from omtcp.core.primary import (
-    AUDITION_FIRST_NS,
-    AUDITION_NS,
-    AUDITION_RAREST_NS,
     BETTER,
     DWELL_MAX_NS,
     DWELL_NS,
@@ -129,12 +127,6 @@ class TestBudget:
         rig = Rig(50, 50, config=Config(fair=0.5))
         rig.evaluate(10, 1)
         assert rig.shares() == [0.5, 0]
-
-    def test_shared(self) -> None:
-        rig = Rig(50, 50, 50, config=Config(growth=Growth.SHARED))
-        rig.subflows[C].controller.ssthresh = SSTHRESH_INFINITE  # in slow start, not in n_ca
-        rig.evaluate(10, 1, 1)
-        assert rig.shares() == pytest.approx([1 / 2, 1 / 2, 1 / 3])
 
     def test_pooled_paths_all_grow(self) -> None:
         rig = Rig(50, 50, config=Config(mode=Mode.POOLED))
@@ -523,14 +515,6 @@ class TestAudition:
         assert stories == stories[:1] * 4
         grown = next(count for count, story in enumerate(stories[0]) if story[1 + B])
         assert grown * INTERVAL_NS == pytest.approx(AUDITION_FIRST_NS, abs=INTERVAL_NS)
-
-    def test_not_under_shared_growth(self) -> None:
-        rig = Rig(50, 50, config=Config(growth=Growth.SHARED))
-        shares = set()
-        for _ in range(60):
-            rig.evaluate(20, 0.1)
-            shares.add(rig.shares()[B])
-        assert shares == {0.5}
 
     def test_what_it_shows_wins_it_the_primary(self) -> None:
         rig = Rig(50, 50)

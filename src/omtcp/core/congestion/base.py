@@ -12,11 +12,15 @@ Rules of the paper that hold whatever the algorithm (P numbers as in docs):
   given no share, its cwnd *holds*, and ssthresh grows in its place by one MSS per round trip.
   When it is given a share again it slow-starts up to that ssthresh.
 
+A coupling of the subflows (see `coupling`) may ask for more: a negative share, with which cwnd
+shrinks, and another `backoff`.
+
 ACKs may cover 64 KiB or more at once. Every rule is therefore in bytes, without loops, and
 carries its remainder, so that neither many small ACKs nor few large ones lose growth.
 """
 
 from abc import ABC, abstractmethod
+from math import ceil
 from typing import ClassVar
 
 from omtcp.core.congestion.slow_start import HyStart
@@ -34,7 +38,8 @@ class CongestionController(ABC):
     """The windows of one subflow, in bytes.
 
     `cwnd`, `ssthresh` and `mss` are read freely; they change through the methods only.
-    `ssthresh_cap` bounds the shadow growth of ssthresh while the subflow holds; set it at will.
+    `ssthresh_cap` bounds the shadow growth of ssthresh while the subflow holds, and `backoff`
+    multiplies what a loss takes from a window; set them at will.
     """
 
     __slots__ = (
@@ -49,6 +54,7 @@ class CongestionController(ABC):
         "_round_end",
         "_saved",
         "_timed_out",
+        "backoff",
         "cwnd",
         "holding",
         "mss",
@@ -67,6 +73,7 @@ class CongestionController(ABC):
         self.ssthresh = SSTHRESH_INFINITE
         self.ssthresh_cap = SSTHRESH_INFINITE
         self.holding = False
+        self.backoff = 1.0
         self._growing = True
         self._hystart = HyStart() if hystart else None
         self._credit = 0
@@ -114,17 +121,20 @@ class CongestionController(ABC):
         """Account for `acked` newly acknowledged bytes of this subflow, by ACK or SACK.
 
         `in_flight` is what remains in flight after them. `growth` is the share x_i of the budget
-        (P7), 1 for a single-path TCP. `window_limited` says whether cwnd was what limited the
-        sender; if not, nothing is learnt about the path and nothing grows (RFC 7661 section 1).
+        (P7), 1 for a single-path TCP; with a negative one the window shrinks. `window_limited`
+        says whether cwnd was what limited the sender; if not, nothing is learnt about the path and
+        nothing grows (RFC 7661 section 1).
         `rtt_ns` is the round trip measured with this ACK, if any. During fast recovery the owner
         does not call this: RFC 5681 grows nothing then.
         """
         self._timed_out = False
-        self._growing = growth > 0
+        self._growing = growth != 0
         self._count_round(acked, in_flight, rtt_ns)
-        if window_limited and self.cwnd < self.ssthresh and (growth > 0 or not self.holding):
+        if window_limited and self.cwnd < self.ssthresh and (self._growing or not self.holding):
             acked = self._slow_start(acked)
-        if growth <= 0:
+        if growth < 0:
+            self._shrink(acked, -growth)
+        elif growth == 0:
             if self.in_congestion_avoidance:
                 self._hold(acked)
         elif acked > 0 and window_limited and self.cwnd >= self.ssthresh:
@@ -286,6 +296,20 @@ class CongestionController(ABC):
         grown = self.ssthresh + self._earn(acked * self.mss)
         self.ssthresh = max(self.cwnd, min(grown, self.ssthresh_cap))
 
+    def _shrink(self, acked: int, share: float) -> None:
+        """Give back up to `share` MSS per round trip; what the window grew before is void."""
+        if self.in_slow_start:
+            return
+        self.holding = False
+        size = max(
+            self.cwnd - self._earn(int(acked * self.mss * share)), min(self.floor, self.cwnd)
+        )
+        credit = self._credit
+        self._end_epoch()
+        self._credit = credit
+        self.cwnd = size
+        self.ssthresh = min(self.ssthresh, size)
+
     def _earn(self, credit: int) -> int:
         """Whole bytes for `credit` bytes·cwnd, keeping the remainder for the next ACK."""
         earned, self._credit = divmod(self._credit + credit, self.cwnd)
@@ -312,7 +336,8 @@ class CongestionController(ABC):
 
     def _decreased(self, window: int) -> int:
         numerator, denominator = self.beta
-        return max(window * numerator // denominator, self.floor)
+        taken = ceil(window * (denominator - numerator) * self.backoff / denominator)
+        return max(window - taken, self.floor)
 
     def _leave_initial_slow_start(self) -> None:
         """HyStart++ is for the first slow start only (RFC 9406 section 4.3)."""

@@ -1,9 +1,15 @@
 """CUBIC (RFC 9438), in bytes, with the paper's growth budget.
 
-Floats appear only inside the cubic function, its inverse and W_est. The clock t of the curve runs
-at the pace of the growth share: with x_i = 1/2 the window follows the same curve at half the
-speed, with 0 it stands still and the epoch does not race ahead. For the same reason, the clock
-stands still while the application limits the sender (RFC 9438 section 4.2, 5.8).
+Floats appear only inside the cubic function, its inverse and W_est. The growth share x_i slows
+down the clock t of the curve: with less than 1 the window follows the same curve more slowly, with
+0 it stands still and the epoch does not race ahead. For the same reason, the clock stands still
+while the application limits the sender (RFC 9438 section 4.2, 5.8).
+
+A share is meant for Reno, whose mean window at a given loss rate grows with its square root: with
+1/n² of the growth, a window of 1/n. CUBIC's grows with the 3/4 power of the clock's speed (section
+5.1: with the fourth root of C, and a curve at the speed v is one with C·v³). So the clock runs at
+x^(2/3), which has the same effect on the window. In the Reno-friendly region W_est grows by x_i
+itself.
 """
 
 from math import cbrt
@@ -49,17 +55,18 @@ class Cubic(CongestionController):
         self._w_est = 0.0
 
     def _avoid(self, *, now: int, acked: int, srtt_ns: int, growth: float) -> None:
+        pace = growth if growth == 1.0 else cbrt(growth * growth)
         if not self._in_epoch:
             self._begin_epoch()
         else:
-            self._clock_s += self._elapsed_s(now, srtt_ns) * growth
+            self._clock_s += self._elapsed_s(now, srtt_ns) * pace
         self._grow_estimate(acked * growth)
         if self._curve(self._clock_s) < self._w_est:  # section 4.3: the Reno-friendly region
             self.cwnd = max(self.cwnd, int(self._w_est))
             return
         # Sections 4.4 and 4.5, concave and convex: per ACK (target - cwnd) / cwnd for each
         # segment, where the target is the curve one round trip ahead, within 1.5·cwnd.
-        target = self._curve(self._clock_s + srtt_ns / _SECOND * growth)
+        target = self._curve(self._clock_s + srtt_ns / _SECOND * pace)
         ahead = int(min(target, 1.5 * self.cwnd)) - self.cwnd
         if ahead > 0:
             self.cwnd += min(ahead, self._earn(ahead * acked))

@@ -1,4 +1,4 @@
-"""The paper's optimisation problem and its simpler alternatives."""
+"""The paper's optimisation problem."""
 
 from itertools import product
 
@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omtcp.core.congestion.growth import POLICIES, GrowthInput, primary, ranking, shared, uncoupled
+from omtcp.core.congestion.growth import GrowthInput, ranking
+from omtcp.core.congestion.growth import primary_shares as primary
 
 MS = 1_000_000
 
@@ -53,22 +54,8 @@ def test_slow_start_takes_no_share_from_congestion_avoidance() -> None:
     assert ranking([best_but_starting, subflow(80), subflow(40)]) == [2, 1, 0]
 
 
-def test_shared_is_equation_1() -> None:
-    assert shared([subflow(), subflow(), subflow(avoiding=False)]) == pytest.approx(
-        [0.5, 0.5, 1 / 3]
-    )
-    assert shared([subflow(), subflow()], 1.5) == [0.75, 0.75]
-    assert shared([subflow(avoiding=False)] * 2) == [1.0, 1.0]
-    assert shared([subflow()], 3.0) == [1.0]
-
-
-def test_uncoupled() -> None:
-    assert uncoupled([subflow(), subflow()]) == [1.0, 1.0]
-
-
-@pytest.mark.parametrize("name", sorted(POLICIES))
-def test_no_subflows(name: str) -> None:
-    assert POLICIES[name]([], 1.0) == []
+def test_no_subflows() -> None:
+    assert primary([], 1.0) == []
 
 
 inputs = st.lists(
@@ -93,11 +80,3 @@ def test_no_other_division_does_better(subflows: list[GrowthInput], fair: float)
         if sum(shares) <= fair:
             value = sum(x * s.merit for x, s in zip(shares, avoiding, strict=True))
             assert value <= best * (1 + 1e-9)
-
-
-@given(inputs, st.sampled_from([0.5, 1.0]))
-def test_shared_adds_up_to_the_budget(subflows: list[GrowthInput], fair: float) -> None:
-    shares = shared(subflows, fair)
-    competing = [x for x, s in zip(shares, subflows, strict=True) if s.in_congestion_avoidance]
-    if competing:
-        assert sum(competing) == pytest.approx(fair)

@@ -65,3 +65,45 @@ def test_slow_start_leftover_feeds_congestion_avoidance() -> None:
     cc.ssthresh = 11 * MSS
     cc.on_ack(now=0, acked=10 * MSS, in_flight=0, srtt_ns=1)
     assert cc.cwnd == 11 * MSS + 9 * MSS * MSS // (11 * MSS)
+
+
+class TestNegativeShare:
+    """A coupling may take window away, as OLIA does."""
+
+    def test_shrinks_by_the_share_per_round_trip(self) -> None:
+        cc = NewReno(mss=MSS, hystart=False)
+        cc.cwnd = cc.ssthresh = 40 * MSS
+        for _ in range(10):
+            round_trip(cc, 2 * MSS, -0.25)
+        assert cc.cwnd == pytest.approx(37.5 * MSS, rel=0.01)
+        assert cc.in_congestion_avoidance
+
+    def test_down_to_the_floor(self) -> None:
+        cc = NewReno(mss=MSS, hystart=False)
+        cc.cwnd = cc.ssthresh = 4 * MSS
+        for _ in range(100):
+            round_trip(cc, 2 * MSS, -1.0)
+        assert cc.cwnd == cc.floor
+
+    def test_is_no_hold(self) -> None:
+        """Growing again afterwards needs no catching up."""
+        cc = NewReno(mss=MSS, hystart=False)
+        cc.cwnd = cc.ssthresh = 40 * MSS
+        round_trip(cc, 2 * MSS, -0.5)
+        assert not cc.holding
+        round_trip(cc, 2 * MSS, 1.0)
+        assert not cc.in_slow_start
+
+    def test_not_in_slow_start(self) -> None:
+        cc = NewReno(mss=MSS, hystart=False)
+        before = cc.cwnd
+        round_trip(cc, 2 * MSS, -1.0)
+        assert cc.cwnd == 2 * before
+
+
+def test_backoff_multiplies_the_decrease() -> None:
+    cc = NewReno(mss=MSS, hystart=False)
+    cc.cwnd = cc.ssthresh = 40 * MSS
+    cc.backoff = 1.5
+    cc.on_loss(now=0, in_flight=40 * MSS)
+    assert cc.cwnd == 10 * MSS

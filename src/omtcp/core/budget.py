@@ -1,0 +1,73 @@
+"""The growth budget while one path is the primary: who may grow, and how much (P7, P10).
+
+The primary grows like one TCP and the others hold; with `fair` above 1 the next best get what is
+left. What a standby path could deliver may be unknown, or improve unseen: from time to time it is
+allowed to grow for a while, an *audition*, soon after the start and then ever more rarely.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from omtcp.core.config import SECOND
+from omtcp.core.congestion.growth import GrowthInput, primary_shares
+from omtcp.core.subflow import Subflow
+
+AUDITION_FIRST_NS = SECOND
+AUDITION_RAREST_NS = 60 * SECOND
+AUDITION_NS = SECOND
+AUDITION_ROUND_TRIPS = 12
+
+
+@dataclass(slots=True)
+class _Audition:
+    """When a standby path was last heard, and how long it waits for the next time."""
+
+    heard_at: int | None = None
+    every_ns: int = AUDITION_FIRST_NS
+
+
+class GrowthBudget:
+    """Deals out x_i, the share of one TCP's growth, to every subflow."""
+
+    def __init__(self, subflows: list[Subflow], fair: float) -> None:
+        self._subflows = subflows
+        self._fair = fair
+        self._auditions = {id(subflow): _Audition() for subflow in subflows}
+
+    def deal(self, now: int, primary: Subflow, merits: Sequence[float]) -> None:
+        """Set x_i of every subflow; for growth the primary is best, then merit decides."""
+        inputs = [
+            GrowthInput(
+                mss=1,
+                rtt_ns=SECOND,
+                lc=math.inf if subflow is primary else merit,
+                in_congestion_avoidance=subflow.usable
+                and subflow.controller.in_congestion_avoidance,
+            )
+            for subflow, merit in zip(self._subflows, merits, strict=True)
+        ]
+        shares = primary_shares(inputs, self._fair)
+        for subflow, share in zip(self._subflows, shares, strict=True):
+            subflow.growth = share
+        if primary.usable:
+            primary.growth = max(primary.growth, min(1.0, self._fair))
+        for subflow in self._subflows:
+            if self._on_stage(now, subflow, subflow is primary or not subflow.usable):
+                subflow.growth = 1.0
+
+    def _on_stage(self, now: int, subflow: Subflow, excused: bool) -> bool:
+        """Whether a standby path may show now what it can do."""
+        audition = self._auditions[id(subflow)]
+        if audition.heard_at is None or excused:
+            audition.heard_at = now
+            audition.every_ns = AUDITION_FIRST_NS
+            return False
+        waited = now - audition.heard_at - audition.every_ns
+        if waited >= max(AUDITION_NS, AUDITION_ROUND_TRIPS * subflow.rtt.srtt_ns):
+            audition.heard_at = now
+            audition.every_ns = min(2 * audition.every_ns, AUDITION_RAREST_NS)
+            return False
+        return waited >= 0
