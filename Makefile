@@ -11,6 +11,7 @@ help:
 	@echo "make demo    the first minute: a download that outlives its uplink, in namespaces (root)"
 	@echo "make test    lint and all tests; the ones on the real kernel need root"
 	@echo "make lint    ruff, mypy --strict, import arrows"
+	@echo "make bench   speed beside the kernel's TCP and other stacks (root; several minutes)"
 	@echo "make format  let ruff format the sources"
 	@echo "make clean   remove the virtual environment and caches"
 
@@ -25,6 +26,9 @@ lint: $(READY)
 	$(RUN)/ruff format --check src tests
 	$(RUN)/mypy
 	$(RUN)/lint-imports
+
+bench: $(READY) tools
+	$(RUN)/omtcp bench
 
 format: $(READY)
 	$(RUN)/ruff check --fix src tests

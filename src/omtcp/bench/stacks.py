@@ -1,0 +1,75 @@
+"""The stacks that serve: each is a command line in the server's namespace that says `ready`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from omtcp.bench.case import Setting, present
+from omtcp.lab.network import Network
+from omtcp.lab.processes import Process, python_module
+from omtcp.lab.senders import PORT
+
+BIG = "big"
+"""A file of 256 MB, fetched over and over."""
+SMALL = "small"
+"""A file of 1 KB."""
+OMTCP = "omtcp"
+KERNEL = "kernel CUBIC"
+ASYNCIO = "kernel asyncio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """command: prepares the network for the stack and tells what to run there."""
+
+    name: str
+    command: Callable[[Network, Path], list[str]]
+    absent: Callable[[], str | None] = present
+
+    @contextmanager
+    def serving(self, network: Network, setting: Setting) -> Iterator[Process]:
+        """The process, while it serves the setting's files on PORT. SetupError if it does not."""
+        log = setting.directory / "server.log"
+        command = self.command(network, setting.root)
+        process = Process(self.name, network.server, command, log)
+        try:
+            process.wait_for("ready", timeout=15.0)
+            yield process
+        finally:
+            process.stop()
+
+
+def omtcp(name: str = OMTCP, mode: str = "single") -> Stack:
+    """`omtcp serve` over all uplinks, as a user runs it, without a trace."""
+
+    def command(network: Network, root: Path) -> list[str]:
+        family = network.case.family
+        paths = [f"--path={up.device}@{up.gateway[family]}" for up in network.uplinks]
+        where = ["--address", network.served, "--port", str(PORT), "--mode", mode]
+        return python_module("omtcp", "serve", str(root), *where, *paths)
+
+    return Stack(name=name, command=command)
+
+
+def kernel(name: str = KERNEL, cc: str = "cubic") -> Stack:
+    """The kernel's TCP over the first uplink, with sendfile: nothing sends files cheaper."""
+
+    def command(network: Network, root: Path) -> list[str]:
+        network.default_uplink(0)
+        network.own_address()
+        where = [network.served, str(PORT), cc, "0", "/dev/null"]
+        return python_module("omtcp.lab.kernel_server", str(root), *where)
+
+    return Stack(name=name, command=command)
+
+
+def kernel_asyncio(name: str = ASYNCIO) -> Stack:
+    """The kernel's TCP under asyncio with our own HTTP code: only the stack differs from ours."""
+
+    def command(network: Network, root: Path) -> list[str]:
+        network.default_uplink(0)
+        network.own_address()
+        return python_module("omtcp.bench.asyncio_server", str(root), network.served, str(PORT))
+
+    return Stack(name=name, command=command)

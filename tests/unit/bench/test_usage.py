@@ -1,0 +1,58 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from omtcp.bench.usage import descendants, observe, parse_numbers, parse_packets, parse_stat
+
+NET_DEV = """\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo
+    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0
+ veth0: 1000     10    0    0    0     0          0         0    64000       4    0    0    0
+ veth1: 2000     20    0    0    0     0          0         0    64000       5    0    0    0
+omtcp0: 9000     90    0    0    0     0          0         0    64000       6    0    0    0
+"""
+
+
+def test_a_name_with_brackets_and_spaces_does_not_shift_the_fields() -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    before = "42 (a) (b c) S 1 1 1 0 -1 0 0 0 0 0"
+    text = f"{before} {2 * ticks} {3 * ticks} {10 * ticks} {20 * ticks} 20 0"
+    assert parse_stat(text) == (12.0, 23.0)
+
+
+def test_only_lines_with_numbers_count() -> None:
+    text = "Name:\tx y\nRssAnon:\t  12 kB\nsyscr: 7\nEmpty:\n"
+    assert parse_numbers(text) == {"RssAnon": 12, "syscr": 7}
+
+
+def test_packets_are_those_of_the_uplinks() -> None:
+    assert parse_packets(NET_DEV) == (30, 9)
+    assert parse_packets(NET_DEV, "omtcp") == (90, 6)
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="no I/O accounting here")
+def test_a_window_tells_what_this_process_did_in_it() -> None:
+    before = observe(os.getpid())
+    data = bytearray(8 << 20)
+    data[::4096] = b"x" * len(data[::4096])
+    with Path("/dev/null").open("wb", buffering=0) as file:
+        for _ in range(100):
+            file.write(b"")
+    after = observe(os.getpid())
+    assert after.calls - before.calls >= 100
+    assert after.memory - before.memory > 4 << 20
+    assert after.at_ns > before.at_ns
+    assert after.cpu_s >= before.cpu_s
+
+
+def test_children_are_found_and_the_dead_are_an_error() -> None:
+    command = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        assert child.pid in list(descendants(os.getpid()))
+        child.communicate(b"\n")
+    with pytest.raises(ProcessLookupError):
+        observe(child.pid)
