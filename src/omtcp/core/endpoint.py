@@ -7,7 +7,7 @@ the old one comes up.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -76,7 +76,8 @@ class Endpoint:
         self._waiting: dict[Connection, None] = {}
         """Those in TIME-WAIT, oldest first."""
         self._identities = 0
-        self._ready: dict[Connection, None] = {}
+        self._ready: OrderedDict[Connection, None] = OrderedDict()
+        """Longest waiting first; unlike with a dict it costs nothing to take that one out."""
         self._replies: deque[Reply] = deque()
         self._agenda = Agenda[Connection]()
         self._accepted: deque[Connection] = deque()
@@ -249,6 +250,10 @@ class Endpoint:
         ready = list(self._ready)
         self._ready.clear()
         return ready
+
+    def next_ready(self) -> Connection | None:
+        """The one of them that has waited longest: for taking turns with what is to be read."""
+        return self._ready.popitem(last=False)[0] if self._ready else None
 
     def settle(self, now: int, connection: Connection) -> None:
         """Note the deadline of a connection that was polled dry, or forget it when it is over."""

@@ -18,12 +18,16 @@ from omtcp.errors import LocalError, PathError, WireError
 from omtcp.net.tun import PACKET_SIZE, PayloadError, Tun
 from omtcp.wire.header import HeaderWriter
 from omtcp.wire.packet import IcmpPacket, TcpPacket, parse_packet
+from omtcp.wire.pure_ack import AckFold
 from omtcp.wire.tcp import CWR
 
 READ_BATCH = 64
 """Packets read before the core is asked what to send: ACKs are folded, then acted on once."""
 SEND_BATCH = 32
 """Segments one connection may send before the others have their turn."""
+SEND_ROUND = 64
+"""Segments that all may send before packets are read again: each draws an ACK, and the device has
+room for some hundreds only."""
 TURN = 16
 """Rounds of reading and sending before the event loop runs other tasks."""
 
@@ -48,6 +52,7 @@ class Driver:
         self._on_accept = on_accept
         self._buffer = bytearray(PACKET_SIZE)
         self._view = memoryview(self._buffer)
+        self._acks = AckFold()
         self._writers: dict[Connection, list[HeaderWriter]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
@@ -108,30 +113,41 @@ class Driver:
 
     def _read(self, now: int, path: int) -> int:
         """Feed up to a batch of packets to the core; how many there were."""
-        tun = self._tuns[path]
-        for count in range(READ_BATCH):
-            try:
-                got = tun.read_into(self._buffer)
-            except PathError as error:
-                _log.warning("%s", error)
-                self._loop.remove_reader(tun.fileno())
-                return count
-            if got is None:
-                return count
-            length, checksum_valid = got
-            try:
-                packet = parse_packet(self._view[:length], checksum_valid=checksum_valid)
-            except WireError:
-                self.malformed += 1
-                continue
-            if isinstance(packet, TcpPacket):
-                if packet.destination == self._endpoint.address:
-                    self._feed(now, packet, path)
-            elif isinstance(packet, IcmpPacket):
-                self._endpoint.handle_icmp(now, packet.message)
-        return READ_BATCH
+        read_into, fold = self._tuns[path].read_into, self._acks.take
+        buffer, view = self._buffer, self._view
+        count = 0
+        try:
+            while count < READ_BATCH and (got := read_into(buffer)) is not None:
+                count += 1
+                length, checksum_valid = got
+                packet = view[:length]
+                if not fold(packet, checksum_valid=checksum_valid):
+                    self._feed_acks(now, path)  # first, as they came first
+                    self._parse(now, packet, checksum_valid, path)
+        except PathError as error:
+            _log.warning("%s", error)
+            self._loop.remove_reader(self._tuns[path].fileno())
+        self._feed_acks(now, path)
+        return count
+
+    def _feed_acks(self, now: int, path: int) -> None:
+        for packet in self._acks.drain():
+            self._feed(now, packet, path)
+
+    def _parse(self, now: int, octets: memoryview, checksum_valid: bool, path: int) -> None:
+        try:
+            packet = parse_packet(octets, checksum_valid=checksum_valid)
+        except WireError:
+            self.malformed += 1
+            return
+        if isinstance(packet, TcpPacket):
+            self._feed(now, packet, path)
+        elif isinstance(packet, IcmpPacket):
+            self._endpoint.handle_icmp(now, packet.message)
 
     def _feed(self, now: int, packet: TcpPacket, path: int) -> None:
+        if packet.destination != self._endpoint.address:
+            return
         try:
             self._endpoint.handle_segment(now, packet.source, packet.segment, path)
         except Exception:
@@ -154,13 +170,13 @@ class Driver:
             self._reply(reply)
         while (accepted := endpoint.poll_accept()) is not None:
             self._on_accept(accepted)
-        again = False
-        for connection in endpoint.poll_ready():
+        left = SEND_ROUND
+        while left > 0 and (connection := endpoint.next_ready()) is not None:
             try:
-                again |= self._drain_connection(now, connection)
+                left -= self._drain_connection(now, connection)
             except Exception:
                 self._fail(connection)
-        if again and not self._soon:
+        if left <= 0 and not self._soon:
             self._soon = True
             self._loop.call_soon(self._on_soon)
         self._arm(endpoint.poll_timeout(), now)
@@ -173,24 +189,23 @@ class Driver:
         except PathError as error:
             _log.debug("%s", error)
 
-    def _drain_connection(self, now: int, connection: Connection) -> bool:
-        """Events first, since they lead to writes; True when the turn ended before the work."""
+    def _drain_connection(self, now: int, connection: Connection) -> int:
+        """Give `connection` its turn; return by how much that shortens the round.
+
+        Events first, since they lead to writes.
+        """
         self._tell(connection)
-        for _ in range(SEND_BATCH):
-            transmit = connection.poll_transmit(now)
-            if transmit is None:
-                break
+        sent = 0
+        while sent < SEND_BATCH and (transmit := connection.poll_transmit(now)) is not None:
             self._send(transmit)
-        else:
+            sent += 1
+        if sent == SEND_BATCH or connection.has_events:
             self._endpoint.touch(connection)
-            return True
-        if connection.has_events:
-            self._endpoint.touch(connection)
-            return True
+            return sent
         self._endpoint.settle(now, connection)
         if connection.over:
             self._writers.pop(connection, None)
-        return False
+        return sent + 1
 
     def _tell(self, connection: Connection) -> None:
         while (event := connection.poll_event()) is not None:

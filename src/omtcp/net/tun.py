@@ -36,9 +36,14 @@ _OFFLOAD_TSO6 = 0x04
 _OFFLOAD_TSO_ECN = 0x08
 _OFFLOADS = _OFFLOAD_CHECKSUM | _OFFLOAD_TSO4 | _OFFLOAD_TSO6 | _OFFLOAD_TSO_ECN
 
+QUEUE_LENGTH = 5000
+"""Packets that wait to be read: a tenth of a second of ACKs at 1 Gbit/s. It takes no memory while
+it is empty; the usual 500 overflow whenever the program is busy with something else."""
+
 _SIOCSIFMTU = 0x8922
+_SIOCSIFTXQLEN = 0x8943
 _INTERFACE_REQUEST = Struct("=16sH22x")
-_MTU_REQUEST = Struct("=16si20x")
+_NUMBER_REQUEST = Struct("=16si20x")
 
 _KNOWN_GOOD = vnet.NEEDS_CHECKSUM | vnet.CHECKSUM_VALID
 
@@ -80,7 +85,8 @@ class Tun:
             given = _INTERFACE_REQUEST.unpack(answer)[0].rstrip(b"\0").decode()
             fcntl.ioctl(fd, _TUNSETVNETHDRSZ, vnet.HEADER_LENGTH.to_bytes(4, sys.byteorder))
             fcntl.ioctl(fd, _TUNSETOFFLOAD, _OFFLOADS)
-            _set_mtu(given, mtu)
+            _set_number(given, _SIOCSIFMTU, mtu)
+            _set_number(given, _SIOCSIFTXQLEN, QUEUE_LENGTH)
         except OSError as error:
             os.close(fd)
             raise _setup_error(name, error) from error
@@ -199,9 +205,9 @@ def _open_node() -> int:
         raise SetupError(f"cannot open {DEVICE_NODE}: {error.strerror}") from error
 
 
-def _set_mtu(name: str, mtu: int) -> None:
+def _set_number(name: str, request: int, value: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFMTU, _MTU_REQUEST.pack(name.encode(), mtu))
+        fcntl.ioctl(any_socket, request, _NUMBER_REQUEST.pack(name.encode(), value))
 
 
 def _setup_error(name: str, error: OSError) -> SetupError:

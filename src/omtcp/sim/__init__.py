@@ -2,6 +2,5 @@
 
 from omtcp.sim.client import Arrival, Client
 from omtcp.sim.pair import BACK, Pair, Tap
-from omtcp.sim.shared import SharedLink
 
-__all__ = ["BACK", "Arrival", "Client", "Pair", "SharedLink", "Tap"]
+__all__ = ["BACK", "Arrival", "Client", "Pair", "Tap"]

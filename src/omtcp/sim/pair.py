@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import count
 from random import Random
 
-from omtcp.core.config import Config, Mode
+from omtcp.core.config import Config
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Drained, EndOfStream, Readable
@@ -22,7 +21,6 @@ from omtcp.link import LinkConfig
 from omtcp.link.pipe import Pipe
 from omtcp.sim.client import CHUNK, Buffer, Client, Writer
 from omtcp.sim.packets import cut, wire_size
-from omtcp.sim.shared import SharedLink
 from omtcp.sim.traffic import ConstantRate
 from omtcp.trace.events import Sink
 from omtcp.wire.tcp import Segment
@@ -58,20 +56,8 @@ class Pair:
         client_config: Config | None = None,
         seed: int = 0,
         sink: Sink | None = None,
-        behind: Sequence[SharedLink | None] = (),
     ) -> None:
-        """A server and a host of clients that have not connected yet.
-
-        Args:
-            links: lead to the client, one per path.
-            back: the client's way to the server.
-            config: options of the server.
-            client_config: options of the clients.
-            seed: of all that is random.
-            sink: takes the server's trace.
-            behind: what each path leads into behind its link, None for the client itself; the
-                same link several times for paths that share it. See `compete`.
-        """
+        """`links` lead to the client, one per path; `back` is its way to the server."""
         self.seed = seed
         self.now = START
         random = Random(seed)
@@ -112,14 +98,6 @@ class Pair:
         self.arrival_taps: list[Tap] = []
         """See each packet as it arrives."""
         self.sent_segments = 0
-        self._deliver_by = [partial(self._deliver, path) for path in range(len(links))]
-        self.behind = list(behind) or [None] * len(links)
-        self._shared = list(dict.fromkeys(link for link in self.behind if link is not None))
-        self._rivals: list[Pair] = []
-        self._due: int | None = None
-        """When it has something to do next, as a rival."""
-        self._touched = True
-        """Whether it may have something to do now, as a rival."""
         self._schedule: list[tuple[int, int, Callable[[int], None]]] = []
         self._ids = count()
 
@@ -240,50 +218,6 @@ class Pair:
         self._at(START + start, source)
         return source
 
-    def compete(
-        self,
-        link: SharedLink,
-        data: Buffer,
-        *,
-        delay_ns: int = 0,
-        back_ns: int,
-        start: int = 0,
-        config: Config | None = None,
-    ) -> Pair:
-        """Have somebody else send `data` through one of the shared links, over one connection.
-
-        Args:
-            link: one of `behind`.
-            data: what is sent.
-            delay_ns: from their server to the link.
-            back_ns: from their client to their server.
-            start: when they begin, counted as for `at`.
-            config: their options; by default CUBIC over one path.
-
-        Returns:
-            A pair of their own, which runs in step with this one: `rival.client.total` and the
-            rest tell what became of them.
-        """
-        rival = Pair(
-            [LinkConfig(delay_ns=delay_ns)],
-            back=LinkConfig(delay_ns=back_ns),
-            config=config or Config(mode=Mode.SINGLE),
-            client_config=self.remote.config,
-            seed=self.seed + 1 + len(self._rivals),
-            behind=[link],
-        )
-        rival.client.keep = False
-        rival._put(rival._first_writer, data, True)
-        self._rivals.append(rival)
-
-        def begin(now: int) -> None:
-            rival.now = now
-            rival.connect()
-            rival._touched = True
-
-        self._at(START + start, begin)
-        return rival
-
     def run(
         self,
         until: Callable[[], bool] | None = None,
@@ -310,24 +244,13 @@ class Pair:
             if limit is not None:
                 self.now = max(self.now, limit)
             return False
-        self._advance(max(self.now, now))
-        return True
-
-    def _advance(self, now: int) -> None:
-        """Handle everything that is due at `now`."""
-        self.now = now
-        self._touched = False
+        self.now = now = max(self.now, now)
         while self._schedule and self._schedule[0][0] <= now:
             heapq.heappop(self._schedule)[2](now)
         for path, pipe in enumerate(self.forward):
             while (segment := pipe.poll_delivery(now)) is not None:
-                link = self.behind[path]
-                if link is None:
-                    self._deliver(path, now, segment)
-                else:
-                    link.send(now, segment, self._deliver_by[path])
-        for link in self._shared:
-            link.deliver(now)
+                self._arrive(now, path, segment)
+                self.remote.handle_segment(now, SERVER, segment)
         while (segment := self.back.poll_delivery(now)) is not None:
             self._arrive(now, BACK, segment)
             self.server.handle_segment(now, CLIENT, segment)
@@ -336,16 +259,7 @@ class Pair:
             if at is not None and at <= now:
                 endpoint.handle_timeout(now)
         self._drain()
-        for rival in self._rivals:
-            if rival._touched or (rival._due is not None and rival._due <= now):
-                rival._advance(now)
-                rival._due = rival._next()
-
-    def _deliver(self, path: int, now: int, segment: Segment) -> None:
-        """A packet reaches the clients' host."""
-        self._touched = True
-        self._arrive(now, path, segment)
-        self.remote.handle_segment(now, SERVER, segment)
+        return True
 
     def _arrive(self, now: int, path: int, segment: Segment) -> None:
         for tap in self.arrival_taps:
@@ -353,9 +267,7 @@ class Pair:
 
     def _next(self) -> int | None:
         times = [pipe.next_delivery() for pipe in (*self.forward, self.back)]
-        times += [link.next_delivery() for link in self._shared]
         times += [self.server.poll_timeout(), self.remote.poll_timeout()]
-        times += [rival._due for rival in self._rivals]
         if self._schedule:
             times.append(self._schedule[0][0])
         return min((at for at in times if at is not None), default=None)

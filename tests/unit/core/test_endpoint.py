@@ -261,3 +261,13 @@ def test_a_policy_is_for_connections_at_each_stage() -> None:
         assert connection.sender is not None
         assert connection.sender.policy is Policy.REDUNDANT
     assert len({open_one, later, *end.connections.values()}) == 3
+
+
+def test_who_was_ready_first_has_its_turn_first() -> None:
+    end = endpoint()
+    first, second, third = (shake(end, port) for port in (1000, 1001, 1002))
+    for connection in (second, first, second, third):
+        end.touch(connection)
+    assert [end.next_ready(), end.next_ready()] == [second, first]
+    end.touch(second)
+    assert [end.next_ready(), end.next_ready(), end.next_ready()] == [third, second, None]

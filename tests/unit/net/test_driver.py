@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
 from omtcp.core.config import Config
+from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Established, Readable
 from omtcp.core.state import State
 from omtcp.errors import PathError
+from omtcp.net.driver import SEND_BATCH, SEND_ROUND
 from omtcp.net.tun import PayloadError
-from omtcp.wire.tcp import RST, SYN
+from omtcp.wire.tcp import RST, SYN, Segment
 
-from .loopback import Ends, JumpingLoop, damaged, garbage, run
+from .loopback import CLIENT, Ends, FakeTun, JumpingLoop, damaged, garbage, run
 
 
 def test_a_handshake_and_some_data_both_ways() -> None:
@@ -230,6 +233,76 @@ def test_a_busy_connection_does_not_starve_the_others() -> None:
         got = {client.flow.local_port: client.read() for client in (first, second)}
         assert b"short" in got.values()
         ends.close()
+
+    run(main)
+
+
+def test_many_senders_let_their_acks_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each segment draws an ACK, for which the device has limited room."""
+    writes, most = 0, 0
+    write, read_into = FakeTun.write, FakeTun.read_into
+
+    def counted_write(tun: FakeTun, *arguments: Any) -> bool:
+        nonlocal writes, most
+        writes += 1
+        most = max(most, writes)
+        return write(tun, *arguments)
+
+    def resetting_read(tun: FakeTun, buffer: bytearray) -> tuple[int, bool] | None:
+        nonlocal writes
+        writes = 0
+        return read_into(tun, buffer)
+
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        for _ in range(100):
+            ends.connect()
+        await ends.settle()
+        ends.client.stop()
+        monkeypatch.setattr(FakeTun, "write", counted_write)
+        monkeypatch.setattr(FakeTun, "read_into", resetting_read)
+        for connection in ends.accepted:
+            connection.write(bytes(10_000))
+            ends.driver.wake(connection)
+        before = len(ends.tuns[0].written)
+        for _ in range(100):
+            ends.tuns[0].put(garbage())
+            await ends.settle(1)
+        assert len(ends.tuns[0].written) - before >= 100
+        ends.close()
+
+    run(main)
+    assert 1 < most <= SEND_ROUND + SEND_BATCH
+
+
+def test_acks_that_are_read_together_are_handled_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    handled: list[Segment] = []
+    handle_segment = Endpoint.handle_segment
+
+    def recorded(end: Endpoint, now: int, source: bytes, segment: Segment, path: int = 0) -> None:
+        if source == CLIENT:
+            handled.append(segment)
+        handle_segment(end, now, source, segment, path)
+
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        client = ends.connect()
+        await ends.settle()
+        (server,) = ends.accepted
+        server.write(bytes(10_000))
+        ends.driver.wake(server)
+        await ends.settle(1)
+        client.write(b"not an ACK alone")
+        ends.client.wake(client)
+        monkeypatch.setattr(Endpoint, "handle_segment", recorded)
+        await ends.settle()
+        ends.close()
+        acks = [packet for packet in ends.client_tun.segments() if packet.segment.ack > 0]
+        assert server.sender is not None
+        assert not server.sender.busy
+        assert handled[-1].ack == acks[-1].segment.ack
+        assert any(segment.length for segment in handled)
+        assert len(handled) < len(acks)
 
     run(main)
 
