@@ -2,5 +2,6 @@
 
 from omtcp.sim.client import Arrival, Client
 from omtcp.sim.pair import BACK, Pair, Tap
+from omtcp.sim.shared import SharedLink
 
-__all__ = ["BACK", "Arrival", "Client", "Pair", "Tap"]
+__all__ = ["BACK", "Arrival", "Client", "Pair", "SharedLink", "Tap"]

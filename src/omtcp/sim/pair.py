@@ -7,12 +7,11 @@ arrival, deadline or action.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
-from itertools import count
+from functools import partial
 from random import Random
 
-from omtcp.core.config import Config
+from omtcp.core.config import Config, Mode
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Drained, EndOfStream, Readable
@@ -21,6 +20,9 @@ from omtcp.link import LinkConfig
 from omtcp.link.pipe import Pipe
 from omtcp.sim.client import CHUNK, Buffer, Client, Writer
 from omtcp.sim.packets import cut, wire_size
+from omtcp.sim.rivals import Rivals
+from omtcp.sim.schedule import Action, Schedule
+from omtcp.sim.shared import SharedLink
 from omtcp.sim.traffic import ConstantRate
 from omtcp.trace.events import Sink
 from omtcp.wire.tcp import Segment
@@ -56,8 +58,20 @@ class Pair:
         client_config: Config | None = None,
         seed: int = 0,
         sink: Sink | None = None,
+        behind: Sequence[SharedLink | None] = (),
     ) -> None:
-        """`links` lead to the client, one per path; `back` is its way to the server."""
+        """A server and a host of clients that have not connected yet.
+
+        Args:
+            links: lead to the client, one per path.
+            back: the client's way to the server.
+            config: options of the server.
+            client_config: options of the clients.
+            seed: of all that is random.
+            sink: takes the server's trace.
+            behind: what each path leads into behind its link, None for the client itself; the
+                same link several times for paths that share it. See `compete`.
+        """
         self.seed = seed
         self.now = START
         random = Random(seed)
@@ -98,8 +112,13 @@ class Pair:
         self.arrival_taps: list[Tap] = []
         """See each packet as it arrives."""
         self.sent_segments = 0
-        self._schedule: list[tuple[int, int, Callable[[int], None]]] = []
-        self._ids = count()
+        self._deliver_by = [partial(self._deliver, path) for path in range(len(links))]
+        self.behind = list(behind) or [None] * len(links)
+        self._shared = list(dict.fromkeys(link for link in self.behind if link is not None))
+        self._rivals = Rivals()
+        self.touched = False
+        """Whether others gave it something to do now."""
+        self._schedule = Schedule()
 
     # What tests ask for
 
@@ -117,8 +136,8 @@ class Pair:
         """Run `action` at time `now`, counted from the start of the simulation."""
         self._at(START + now, lambda _: action())
 
-    def _at(self, now: int, action: Callable[[int], None]) -> None:
-        heapq.heappush(self._schedule, (now, next(self._ids), action))
+    def _at(self, now: int, action: Action) -> None:
+        self._schedule.add(now, action)
 
     def every(self, interval: int, action: Callable[[], bool], *, first: int = 0) -> None:
         """Run `action` every `interval` ns from `first` on, for as long as it says True."""
@@ -218,6 +237,42 @@ class Pair:
         self._at(START + start, source)
         return source
 
+    def compete(
+        self,
+        link: SharedLink,
+        data: Buffer,
+        *,
+        delay_ns: int = 0,
+        back_ns: int,
+        start: int = 0,
+        config: Config | None = None,
+    ) -> Pair:
+        """Have somebody else send `data` through `link`, one of `behind`, over one connection.
+
+        `delay_ns` lies between their server and the link, `back_ns` between their client and the
+        server; they begin at `start`, counted as for `at`, and run CUBIC over one path unless
+        `config` says otherwise. They are a pair of their own, which runs in step with this one.
+        """
+        rival = Pair(
+            [LinkConfig(delay_ns=delay_ns)],
+            back=LinkConfig(delay_ns=back_ns),
+            config=config or Config(mode=Mode.SINGLE),
+            client_config=self.remote.config,
+            seed=self.seed + 1 + len(self._rivals),
+            behind=[link],
+        )
+        rival.client.keep = False
+        rival._put(rival._first_writer, data, True)
+        self._rivals.add(rival)
+
+        def begin(now: int) -> None:
+            rival.now = now
+            rival.connect()
+            rival.touched = True
+
+        self._at(START + start, begin)
+        return rival
+
     def run(
         self,
         until: Callable[[], bool] | None = None,
@@ -239,18 +294,28 @@ class Pair:
 
     def step(self, limit: int | None = None) -> bool:
         """Jump to the next arrival, deadline or action and handle it; False when there is none."""
-        now = self._next()
+        now = self.next()
         if now is None or (limit is not None and now > limit):
             if limit is not None:
                 self.now = max(self.now, limit)
             return False
-        self.now = now = max(self.now, now)
-        while self._schedule and self._schedule[0][0] <= now:
-            heapq.heappop(self._schedule)[2](now)
+        self.advance(max(self.now, now))
+        return True
+
+    def advance(self, now: int) -> None:
+        """Handle everything that is due at `now`."""
+        self.now = now
+        self.touched = False
+        self._schedule.run(now)
         for path, pipe in enumerate(self.forward):
             while (segment := pipe.poll_delivery(now)) is not None:
-                self._arrive(now, path, segment)
-                self.remote.handle_segment(now, SERVER, segment)
+                link = self.behind[path]
+                if link is None:
+                    self._deliver(path, now, segment)
+                else:
+                    link.send(now, segment, self._deliver_by[path])
+        for link in self._shared:
+            link.deliver(now)
         while (segment := self.back.poll_delivery(now)) is not None:
             self._arrive(now, BACK, segment)
             self.server.handle_segment(now, CLIENT, segment)
@@ -259,17 +324,24 @@ class Pair:
             if at is not None and at <= now:
                 endpoint.handle_timeout(now)
         self._drain()
-        return True
+        self._rivals.advance(now)
+
+    def _deliver(self, path: int, now: int, segment: Segment) -> None:
+        """A packet reaches the clients' host."""
+        self.touched = True
+        self._arrive(now, path, segment)
+        self.remote.handle_segment(now, SERVER, segment)
 
     def _arrive(self, now: int, path: int, segment: Segment) -> None:
         for tap in self.arrival_taps:
             tap(now, path, segment)
 
-    def _next(self) -> int | None:
+    def next(self) -> int | None:
+        """When something happens next, None when nothing will."""
         times = [pipe.next_delivery() for pipe in (*self.forward, self.back)]
+        times += [link.next_delivery() for link in self._shared]
         times += [self.server.poll_timeout(), self.remote.poll_timeout()]
-        if self._schedule:
-            times.append(self._schedule[0][0])
+        times += [self._schedule.next(), self._rivals.next()]
         return min((at for at in times if at is not None), default=None)
 
     # The server's application; tests replace these two
