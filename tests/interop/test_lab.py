@@ -155,6 +155,34 @@ def test_omtcp_outlives_a_cut(mode: str) -> None:
     assert {0, 1} <= one.paths.keys()
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_mptcp_uses_every_uplink(family: int) -> None:
+    links = case("20mbit,3ms", "20mbit,6ms", "20mbit,9ms", seconds=4, family=family)
+    (one,) = run(replace(links, senders=(parse_sender("mptcp"),))).runs
+    assert one.ok, one.errors
+    assert one.paths.keys() == {0, 1, 2}
+    assert one.goodput_bps > 40e6
+    for uplink in "012":
+        assert one.emulator["counters"][uplink]["delivered_bytes"] > 2_000_000
+    for path, delay in enumerate((3, 6, 9)):
+        assert min(ms for _, ms in one.paths[path].srtt_ms) >= delay + 3
+
+
+def test_mptcp_outlives_a_cut_of_the_uplink_it_began_on() -> None:
+    links = case("20mbit,3ms", "20mbit,6ms", seconds=5, events=("2s:cut:0",))
+    (one,) = run(replace(links, senders=(parse_sender("mptcp"),))).runs
+    assert one.ok, one.errors
+    assert one.longest_silence_ns < 2 * S
+    assert statistics.mean(mbps for second, mbps in one.goodput if second > 4) > 15
+
+
+def test_mptcp_over_cables() -> None:
+    links = case("inf,0ms", "inf,0ms", seconds=1.5, direct=True)
+    (one,) = run(replace(links, senders=(parse_sender("mptcp"),))).runs
+    assert one.ok, one.errors
+    assert one.paths.keys() == {0, 1}
+
+
 def test_a_sender_that_cannot_start_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "omtcp", "lab", "--uplink", "5mbit,1ms", "--duration", "1s"]
     command += ["--sender", "omtcp:primary:--no-such-option"]

@@ -116,7 +116,7 @@ def _list_cases(console: Console) -> None:
     multiple=True,
     metavar="NAME[:...]",
     help="omtcp[:primary|pooled|single][:reno|cubic][:--OPTION=VALUE], or "
-    "kernel[:UPLINK][:reno|cubic|bbr]. Repeat.",
+    "kernel[:UPLINK][:reno|cubic|bbr], or mptcp[:reno|cubic|bbr]. Repeat.",
 )
 @click.option("--duration", metavar="TIME", help="How long each run lasts, as 15s.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=1, show_default=True)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from omtcp.errors import LocalError
+from omtcp.lab.mptcp import MAX_UPLINKS
 from omtcp.lab.script import Step, parse_script
 from omtcp.link.config import LinkConfig
 from omtcp.link.loss import Bernoulli, GilbertElliott
@@ -49,10 +50,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SenderSpec:
-    """Who sends: omtcp in a mode, or the kernel's TCP over one uplink.
+    """Who sends: omtcp in a mode, the kernel's TCP over one uplink, or its MPTCP over all.
 
-    uplink is for the kernel: an index, or None for the better one. extra are arguments that are
-    handed to `omtcp serve` as they are.
+    uplink is for the kernel's TCP: an index, or None for the better one. extra are arguments that
+    are handed to `omtcp serve` as they are.
     """
 
     kind: str = "omtcp"
@@ -66,18 +67,18 @@ class SenderSpec:
         if self.kind == "omtcp":
             return " ".join(("omtcp", self.mode, self.cc, *self.extra))
         where = "" if self.uplink is None else f" on {self.uplink}"
-        return f"kernel {self.cc}{where}"
+        return f"{self.kind} {self.cc}{where}"
 
 
 def parse_sender(text: str) -> SenderSpec:
-    """`omtcp[:MODE][:CC][:--option=value...]` or `kernel[:UPLINK][:CC]`."""
+    """`omtcp[:MODE][:CC][:--option=value...]`, `kernel[:UPLINK][:CC]` or `mptcp[:CC]`."""
     kind, *words = text.split(":")
     mode, cc, uplink = "primary", "cubic", None
     extra: list[str] = []
-    if kind not in ("omtcp", "kernel"):
-        raise LocalError(f"no such sender: {kind!r} (omtcp, kernel)")
+    if kind not in ("omtcp", "kernel", "mptcp"):
+        raise LocalError(f"no such sender: {kind!r} (omtcp, kernel, mptcp)")
     for word in words:
-        if word in ("reno", "cubic") or (kind == "kernel" and word == "bbr"):
+        if word in ("reno", "cubic") or (kind != "omtcp" and word == "bbr"):
             cc = word
         elif kind == "omtcp" and word in ("primary", "pooled", "single"):
             mode = word
@@ -128,9 +129,17 @@ class Case:
                 raise LocalError(f"there is no uplink {index}: there are {count}, from 0")
         if self.family not in _HEADERS:
             raise LocalError(f"the family is 4 or 6, not {self.family}")
+        if any(sender.kind == "mptcp" for sender in self.senders):
+            self._check_mptcp()
         if self.direct and self.events:
             raise LocalError("events need emulated uplinks, not direct ones")
         self.script()
+
+    def _check_mptcp(self) -> None:
+        if len(self.uplinks) > MAX_UPLINKS:
+            raise LocalError(f"the kernel's MPTCP has at most {MAX_UPLINKS} subflows")
+        if self.client.program != "sink":
+            raise LocalError(f"the sender mptcp needs the receiver sink, not {self.client.program}")
 
     def return_index(self) -> int:
         """The uplink that the client's packets take."""

@@ -1,9 +1,10 @@
-"""The reference: a file server on the kernel's TCP, with its connections' state as JSON lines.
+"""The kernel senders: a file server on the kernel's TCP or Multipath TCP.
 
-    python -m omtcp.lab.kernel_server DIR ADDRESS PORT CC UPLINK EVENTS
+    python -m omtcp.lab.kernel_server SERVICE
 
-It answers GET with sendfile. Some twenty times a second it writes each connection's congestion
-state in the form of omtcp's own `metrics_updated`, so that reports can lay the two side by side.
+SERVICE is a `Service` as JSON. It answers GET with sendfile. Some twenty times a second it writes
+each connection's congestion state, per subflow, in the form of omtcp's own `metrics_updated`, so
+that reports can lay them side by side.
 """
 
 import contextlib
@@ -14,11 +15,13 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic_ns, sleep
 from typing import Any
 
+from omtcp.lab.mptcp import subflows
 from omtcp.lab.processes import die_with_parent, say
 
 _SAMPLE_S = 0.05
@@ -26,10 +29,31 @@ _TCP_INFO = struct.Struct("=8B24I4Q6I4Q2I2Q")  # linux/tcp.h, struct tcp_info up
 _STATES = {0: "open", 1: "disorder", 2: "cwr", 3: "recovery", 4: "loss"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What to serve: the files of `root` at `address` (empty: all addresses of the family).
+
+    uplinks: which uplink a connection or subflow with this local address takes; it is told in the
+    trace, `events`.
+    """
+
+    root: str
+    address: str
+    port: int
+    cc: str
+    events: str
+    uplinks: dict[str, int]
+    family: int = 4
+    mptcp: bool = False
+
+
 def tcp_info(connection: socket.socket) -> dict[str, Any]:
     """The kernel's view of a connection, in bytes and nanoseconds."""
-    raw = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    values = _TCP_INFO.unpack(raw.ljust(_TCP_INFO.size, b"\0"))
+    return _values(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+
+
+def _values(raw: bytes) -> dict[str, Any]:
+    values = _TCP_INFO.unpack(raw[: _TCP_INFO.size].ljust(_TCP_INFO.size, b"\0"))
     small, words = values[:8], values[8:]
     mss = words[2]
     return {
@@ -49,15 +73,23 @@ class KernelServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self, root: Path, address: str, port: int, cc: str) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.root = root
+    def __init__(self, service: Service) -> None:
+        self.address_family = socket.AF_INET6 if service.family == 6 else socket.AF_INET
+        self.service = service
+        self.root = Path(service.root)
         self.live: dict[int, socket.socket] = {}
-        self._cc = cc
-        super().__init__((address, port), _Handler)
+        super().__init__((service.address, service.port), _Handler, bind_and_activate=False)
+        if service.mptcp:
+            self.socket.close()
+            self.socket = socket.socket(
+                self.address_family, socket.SOCK_STREAM, socket.IPPROTO_MPTCP
+            )
+        self.server_bind()
+        self.server_activate()
 
     def server_bind(self) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self._cc.encode())
+        cc = self.service.cc.encode()
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, cc)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -66,6 +98,21 @@ class KernelServer(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exception(), OSError):  # a client that leaves is no news
             super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+    def metrics(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(connection, state) of each connection, or of each subflow of each connection."""
+        for number, connection in list(self.live.items()):
+            with contextlib.suppress(OSError):
+                for local, values in self._flows(connection):
+                    path = self.service.uplinks.get(local, 0)
+                    yield number, {"path": path, "primary": not self.service.mptcp, **values}
+
+    def _flows(self, connection: socket.socket) -> Iterator[tuple[str, dict[str, Any]]]:
+        if self.service.mptcp:
+            for subflow in subflows(connection):
+                yield subflow.local, _values(subflow.tcp_info)
+        else:
+            yield connection.getsockname()[0], tcp_info(connection)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -107,31 +154,26 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _samples(server: KernelServer, uplink: int) -> Iterator[str]:
-    now = monotonic_ns()
-    for number, connection in list(server.live.items()):
-        with contextlib.suppress(OSError):
-            data = {"path": uplink, "primary": True, **tcp_info(connection)}
-            yield json.dumps(
-                {"time_ns": now, "connection": number, "name": "metrics_updated", "data": data}
-            )
-
-
-def _watch(server: KernelServer, uplink: int, events: Path) -> None:
-    with events.open("w") as file:
+def _watch(server: KernelServer) -> None:
+    with Path(server.service.events).open("w") as file:
         while True:
-            for line in _samples(server, uplink):
-                file.write(line + "\n")
+            now = monotonic_ns()
+            for number, data in server.metrics():
+                line = {
+                    "time_ns": now,
+                    "connection": number,
+                    "name": "metrics_updated",
+                    "data": data,
+                }
+                file.write(json.dumps(line) + "\n")
             file.flush()
             sleep(_SAMPLE_S)
 
 
 def main() -> None:
     die_with_parent()
-    root, address, port, cc, uplink, events = sys.argv[1:]
-    server = KernelServer(Path(root), address, int(port), cc)
-    watcher = threading.Thread(target=_watch, args=(server, int(uplink), Path(events)), daemon=True)
-    watcher.start()
+    server = KernelServer(Service(**json.loads(sys.argv[1])))
+    threading.Thread(target=_watch, args=(server,), daemon=True).start()
     say("ready")
     with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()

@@ -153,7 +153,7 @@ class Trace:
         self.moves = 0
         self.retransmitted: int | None = None
         self._start = start_ns
-        self._kernel: dict[int, int] = {}
+        self._kernel: dict[tuple[int, int], int] = {}
         self._connection: int | None = None
         for line in lines:
             self._take(line)
@@ -180,7 +180,7 @@ class Trace:
 
     def _metrics(self, second: float, connection: int, data: Mapping[str, Any]) -> None:
         if "retransmitted" in data:
-            self._kernel[connection] = data["retransmitted"]
+            self._kernel[connection, data["path"]] = data["retransmitted"]
         if self._connection is None:
             self._connection = connection
         if connection != self._connection:

@@ -50,9 +50,10 @@ class Namespace:
         """The command line that runs `argv` in here; it execs, so the pid is that of `argv`."""
         return ["ip", "netns", "exec", self.name, *argv]
 
-    def ip(self, lines: Iterable[str]) -> None:
-        """Runs ip(8) commands, without the word ip, in one batch."""
-        run_tool(["ip", "-n", self.name, "-batch", "-"], "\n".join(lines) + "\n")
+    def ip(self, lines: Iterable[str], family: int | None = None) -> None:
+        """Runs ip(8) commands, without the word ip, in one batch; rules must have a family."""
+        option = [] if family is None else [f"-{family}"]
+        run_tool(["ip", *option, "-n", self.name, "-batch", "-"], "\n".join(lines) + "\n")
 
     def sysctl(self, values: Mapping[str, str | int]) -> None:
         if values:

@@ -8,10 +8,13 @@ Addresses, the same in every network:
 
 The served address belongs to no interface: packets for it are routed to the server by the client,
 and what the server does with them is the sender's business. `own_address` gives it to the server's
-kernel for the reference runs.
+kernel for the reference runs. Multipath TCP needs an address per uplink (`multihome`) and is served
+from the uplinks' own.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +25,7 @@ from omtcp.lab.netns import Namespace, next_number
 
 SERVED = {4: "192.0.2.1", 6: "2001:db8::1"}
 CLIENT = {4: "10.8.0.2", 6: "fd08::2"}
+_FIRST_TABLE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +64,6 @@ class Network:
     def served(self) -> str:
         """The address that is served."""
         return SERVED[self.case.family]
-
-    def url(self, name: str, port: int) -> str:
-        host = f"[{self.served}]" if self.case.family == 6 else self.served
-        return f"http://{host}:{port}/{name}"
 
     def __enter__(self) -> "Network":
         try:
@@ -218,6 +218,52 @@ class Network:
         """The served address becomes one of the server's kernel."""
         length = "128 dev lo nodad" if self.case.family == 6 else "32 dev lo"
         self.server.ip([f"address add {self.served}/{length}"])
+
+    def uplink_addresses(self) -> dict[str, int]:
+        """Which uplink each of the server's own addresses belongs to."""
+        family = self.case.family
+        return {
+            str(ip_address(uplink.address[family])): index
+            for index, uplink in enumerate(self.uplinks)
+        }
+
+    def multihome(self, first: int) -> None:
+        """Multipath TCP over all uplinks, for connections to the server's address on `first`.
+
+        The server announces its other addresses, and what it sends from an address leaves by that
+        address's uplink. The client answers on the return link whichever address it answers.
+        """
+        others = [uplink for index, uplink in enumerate(self.uplinks) if index != first]
+        count = len(others)
+        for end in (self.server, self.client):
+            # An announcement that is lost would else be repeated only after two minutes.
+            end.sysctl({"net.mptcp.enabled": 1, "net.mptcp.add_addr_timeout": 1})
+            end.ip([f"mptcp limits set subflows {count} add_addr_accepted {count}"])
+        family = self.case.family
+        self.server.ip(self._source_routes(family), family)
+        if others:
+            self.server.ip(
+                f"mptcp endpoint add {uplink.address[family]} dev {uplink.device} signal"
+                for uplink in others
+            )
+        if self.case.direct:
+            home = self.uplinks[self.case.return_index()].address[family]
+            self.client.ip(
+                f"route replace {uplink.address[family]} via {home} src {CLIENT[family]}"
+                for uplink in self.uplinks
+                if uplink.address[family] != home
+            )
+
+    def _source_routes(self, family: int) -> Iterator[str]:
+        for index, uplink in enumerate(self.uplinks):
+            table, hop = _FIRST_TABLE + index, uplink.gateway[family]
+            yield f"route add default via {hop} dev {uplink.device} table {table}"
+            yield f"rule add from {uplink.address[family]} lookup {table} priority {table}"
+
+
+def in_url(address: str) -> str:
+    """The address as a URL's host."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _bytes(mac: str) -> bytes:

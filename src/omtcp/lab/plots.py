@@ -191,6 +191,9 @@ def _primary(axis: Axes, run: RunResult) -> None:
     """A strip in the colour of the uplink that is the primary."""
     end = run.elapsed_ns / 1e9
     points = [(max(second, 0.0), int(path)) for second, path in run.primary if second < end]
+    if not points:  # a sender without such a thing
+        axis.set_visible(False)
+        return
     ends = [*(second for second, _ in points[1:]), end]
     for (start, path), stop in zip(points, ends, strict=True):
         axis.axvspan(start, stop, ymin=0.15, ymax=0.85, color=_PATHS[path % 4], linewidth=0)

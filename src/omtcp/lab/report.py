@@ -11,12 +11,11 @@ from omtcp.errors import LocalError
 from omtcp.lab.plots import goodput_plot, paths_plot
 from omtcp.lab.result import Result, RunResult
 from omtcp.lab.table import (
-    SUMMARY_HEADINGS,
-    SUMMARY_LEGEND,
+    columns,
+    legend,
     mbit,
     milliseconds,
     recovery_note,
-    summary_cells,
     warnings,
 )
 
@@ -43,14 +42,11 @@ def render(results: Sequence[Result], *, title: str = "", lead: str = "") -> str
         title=title or f"omtcp lab: {results[0].case}",
         lead=lead,
         sections=[_section(result) for result in results],
-        headings=SUMMARY_HEADINGS,
-        legend=SUMMARY_LEGEND,
         environment=results[0].environment,
     )
 
 
 def _section(result: Result) -> dict[str, Any]:
-    summaries = result.summaries()
     return {
         "name": result.case,
         "about": result.about,
@@ -58,8 +54,9 @@ def _section(result: Result) -> dict[str, Any]:
         "warnings": warnings(result),
         # Our own SVG, in which matplotlib has escaped every text.
         "goodput": Markup(goodput_plot(result)),
-        "rows": [summary_cells(summary) for summary in summaries],
-        "runs": max((summary.runs for summary in summaries), default=0),
+        "columns": [(column.heading, column.words) for column in columns(result)],
+        "rows": [[column.cell(s) for column in columns(result)] for s in result.summaries()],
+        "legend": legend(result),
         "insides": [_inside(result, result.typical(sender)) for sender in result.senders()],
         "links": _links(result.description),
         "client": _client(result.description),

@@ -1,5 +1,6 @@
 """What a run showed: values that can be written as JSON and compared."""
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -70,7 +71,11 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The medians of one sender's runs; ratio is to the reference sender's goodput."""
+    """The medians of one sender's runs; the ratios are to other senders' goodput.
+
+    ratio: to the reference, the kernel's TCP; mptcp_ratio: to the kernel's Multipath TCP. None
+    without such a sender, and for itself.
+    """
 
     sender: str
     runs: int
@@ -81,11 +86,15 @@ class Summary:
     retransmitted: int | None
     cpu_s: float | None
     ok: bool
+    mptcp_ratio: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """All runs of a case; `description` is the case in words and numbers, for people and JSON."""
+    """All runs of a case; `description` is the case in words and numbers, for people and JSON.
+
+    reference and mptcp are the labels of the senders that the ratios refer to, None if not in it.
+    """
 
     case: str
     about: str
@@ -94,6 +103,7 @@ class Result:
     reference: str | None
     events: list[tuple[float, str]]
     runs: list[RunResult] = field(default_factory=list)
+    mptcp: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -107,10 +117,7 @@ class Result:
 
     def summaries(self) -> list[Summary]:
         """One per sender, in the order of their first runs."""
-        base = None
-        if self.reference and (runs := self.of(self.reference)):
-            base = statistics.median(run.goodput_bps for run in runs)
-        return [self._summary(sender, base) for sender in self.senders()]
+        return [self._summary(sender) for sender in self.senders()]
 
     def summary(self, sender: str) -> Summary:
         return next(s for s in self.summaries() if s.sender == sender)
@@ -120,14 +127,20 @@ class Result:
         runs = sorted(self.of(sender), key=lambda run: run.goodput_bps)
         return runs[(len(runs) - 1) // 2]
 
-    def _summary(self, sender: str, base: float | None) -> Summary:
+    def _ratio(self, sender: str, base: str | None) -> float | None:
+        """One sender's median goodput over another's."""
+        if base is None or sender == base or not self.of(base):
+            return None
+        return _goodput(self.of(sender)) / (_goodput(self.of(base)) or math.inf)
+
+    def _summary(self, sender: str) -> Summary:
         runs = self.of(sender)
-        goodput = statistics.median(run.goodput_bps for run in runs)
         return Summary(
             sender=sender,
             runs=len(runs),
-            goodput_bps=goodput,
-            ratio=goodput / base if base and sender != self.reference else None,
+            goodput_bps=_goodput(runs),
+            ratio=self._ratio(sender, self.reference),
+            mptcp_ratio=self._ratio(sender, self.mptcp),
             longest_silence_ns=round(statistics.median(r.longest_silence_ns for r in runs)),
             back_ns=_back(runs),
             retransmitted=_median(runs, lambda run: run.retransmitted),
@@ -143,10 +156,15 @@ class Result:
             "description": self.description,
             "environment": self.environment,
             "reference": self.reference,
+            "mptcp": self.mptcp,
             "events": self.events,
             "summary": [asdict(summary) for summary in self.summaries()],
             "runs": [asdict(run) for run in self.runs],
         }
+
+
+def _goodput(runs: Sequence[RunResult]) -> float:
+    return statistics.median(run.goodput_bps for run in runs)
 
 
 def _median(runs: Sequence[RunResult], get: Callable[[RunResult], Any]) -> Any:

@@ -13,8 +13,9 @@ from omtcp.errors import LocalError, SetupError
 from omtcp.lab.case import Case, SenderSpec
 from omtcp.lab.content import Content
 from omtcp.lab.measure import Trace, evaluate, read_events
+from omtcp.lab.mptcp import require_mptcp
 from omtcp.lab.netns import remove_leftovers, require_host, temporary_directory
-from omtcp.lab.network import Network
+from omtcp.lab.network import Network, in_url
 from omtcp.lab.processes import Process, python_module
 from omtcp.lab.result import Result, RunResult
 from omtcp.lab.senders import PORT, Sender, kernel_uplink, make_sender
@@ -52,6 +53,8 @@ def run(
     if runs < 1:
         raise LocalError(f"{runs} runs are none")
     require_host()
+    if any(spec.kind == "mptcp" for spec in case.senders):
+        require_mptcp()
     remove_leftovers()
     result = _blank(case)
     with temporary_directory() as temporary:
@@ -80,7 +83,9 @@ def _content_size(case: Case) -> int:
 
 def _blank(case: Case) -> Result:
     """The result before the first run."""
-    kernels = [spec.label for spec in case.senders if spec.kind == "kernel"]
+    labels: dict[str, str] = {}
+    for spec in case.senders:
+        labels.setdefault(spec.kind, spec.label)
     return Result(
         case=case.name,
         about=case.about,
@@ -90,7 +95,8 @@ def _blank(case: Case) -> Result:
             "python": platform.python_version(),
             "processors": str(os.cpu_count()),
         },
-        reference=kernels[0] if kernels else None,
+        reference=labels.get("kernel"),
+        mptcp=labels.get("mptcp"),
         events=[(step.at_ns / 1e9, step.label) for step in case.script() if step.label],
     )
 
@@ -136,7 +142,7 @@ class _Run:
             sender = make_sender(network, self._content.path.parent, self._spec)
             try:
                 sender.start()
-                sink = self._download(network, watch)
+                sink = self._download(network, sender, watch)
                 report = network.emulator.finish() if network.emulator else {}
                 cpu = sender.cpu_seconds()
                 problem = sender.problem()
@@ -154,10 +160,11 @@ class _Run:
             repeat=case.size is None,
             verify=not (case.direct and case.size is None),  # hashing is slower than a veth
             program=case.client.program,
+            mptcp=self._spec.kind == "mptcp",
         )
 
-    def _download(self, network: Network, watch: Watcher | None) -> dict[str, Any]:
-        job = self._job(network.url(self._content.path.name, PORT))
+    def _download(self, network: Network, sender: Sender, watch: Watcher | None) -> dict[str, Any]:
+        job = self._job(f"http://{in_url(sender.address)}:{PORT}/{self._content.path.name}")
         receiver = Process(
             "sink",
             network.client,

@@ -1,11 +1,15 @@
-"""Who sends in a run. All senders serve one directory from the served address, port 8080."""
+"""Who sends in a run. All senders serve one directory on port 8080."""
 
+import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
 from omtcp.errors import LocalError
 from omtcp.lab.case import Case, SenderSpec
+from omtcp.lab.kernel_server import Service
 from omtcp.lab.network import Network
 from omtcp.lab.processes import Process, python_module
 
@@ -16,6 +20,10 @@ class Sender(Protocol):
     """A server in the server's namespace. `events` is its trace, as JSON lines."""
 
     events: Path
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
 
     def start(self) -> None:
         """Returns when a SYN will be answered; SetupError, one line, if that fails."""
@@ -39,6 +47,10 @@ class _ProcessSender(ABC):
         self._root = root
         self._spec = spec
         self._process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        return self._network.served
 
     @abstractmethod
     def _command(self) -> list[str]:
@@ -64,22 +76,52 @@ class _ProcessSender(ABC):
             self._process = None
 
 
-class KernelTcp(_ProcessSender):
+class _KernelSender(_ProcessSender):
+    """What the senders on the kernel's own sockets share: the program that serves."""
+
+    def _service(self, *, address: str, uplinks: dict[str, int], mptcp: bool = False) -> list[str]:
+        service = Service(
+            root=str(self._root),
+            address=address,
+            port=PORT,
+            cc=self._spec.cc,
+            events=str(self.events),
+            uplinks=uplinks,
+            family=self._network.case.family,
+            mptcp=mptcp,
+        )
+        return python_module("omtcp.lab.kernel_server", json.dumps(asdict(service)))
+
+
+class KernelTcp(_KernelSender):
     """The kernel's TCP over one uplink: what everybody has today."""
 
     def _command(self) -> list[str]:
         uplink = kernel_uplink(self._network.case, self._spec)
         self._network.default_uplink(uplink)
         self._network.own_address()
-        return python_module(
-            "omtcp.lab.kernel_server",
-            str(self._root),
-            self._network.served,
-            str(PORT),
-            self._spec.cc,
-            str(uplink),
-            str(self.events),
-        )
+        return self._service(address=self.address, uplinks={self.address: uplink})
+
+
+class KernelMptcp(_KernelSender):
+    """The kernel's Multipath TCP over all uplinks, with a client that speaks it too.
+
+    It has an address on each uplink, as a multihomed server has that no one-address scheme serves.
+    """
+
+    @property
+    def address(self) -> str:
+        """That of the better uplink; the client learns the others from it."""
+        first = self._network.uplinks[self._first]
+        return first.address[self._network.case.family]
+
+    @property
+    def _first(self) -> int:
+        return kernel_uplink(self._network.case, self._spec)
+
+    def _command(self) -> list[str]:
+        self._network.multihome(self._first)
+        return self._service(address="", uplinks=self._network.uplink_addresses(), mptcp=True)
 
 
 class Omtcp(_ProcessSender):
@@ -113,8 +155,11 @@ def kernel_uplink(case: Case, spec: SenderSpec) -> int:
 
 def make_sender(network: Network, root: Path, spec: SenderSpec) -> Sender:
     """The sender that `spec` names, not yet started."""
-    if spec.kind == "kernel":
-        return KernelTcp(network, root, spec)
-    if spec.kind == "omtcp":
-        return Omtcp(network, root, spec)
-    raise LocalError(f"no such sender: {spec.kind!r}")
+    kinds: dict[str, Callable[[Network, Path, SenderSpec], Sender]] = {
+        "kernel": KernelTcp,
+        "mptcp": KernelMptcp,
+        "omtcp": Omtcp,
+    }
+    if spec.kind not in kinds:
+        raise LocalError(f"no such sender: {spec.kind!r}")
+    return kinds[spec.kind](network, root, spec)

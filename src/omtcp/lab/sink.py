@@ -3,8 +3,8 @@
     python -m omtcp.lab.sink JOB
 
 JOB is a `Job` as JSON. Progress goes to standard output, one JSON object a line, the last of which
-is the `result`. The process knows nothing of omtcp: it is a plain HTTP client, or reads curl's
-output.
+is the `result`. The process knows nothing of omtcp: it is a plain HTTP client on TCP or
+Multipath TCP, or reads curl's output.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import h11
 
+from omtcp.lab.mptcp import fell_back
 from omtcp.lab.processes import die_with_parent, say
 
 BIN_NS = 10_000_000
@@ -36,7 +37,7 @@ class Job:
     """What to fetch: `downloads` at once from `start_ns` (monotonic) for at most `duration_ns`.
 
     repeat: ask again on the same connection when a body is complete. verify: hash the bodies.
-    program: `sink`, a kernel socket of this process, or `curl`.
+    program: `sink`, a kernel socket of this process, or `curl`. mptcp: a Multipath TCP socket.
     """
 
     url: str
@@ -46,6 +47,7 @@ class Job:
     repeat: bool = False
     verify: bool = True
     program: str = "sink"
+    mptcp: bool = False
 
 
 class Gaps:
@@ -118,7 +120,9 @@ class SocketStream:
         target = urlsplit(job.url)
         assert target.hostname is not None
         family = socket.AF_INET6 if ":" in target.hostname else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._mptcp = job.mptcp
+        protocol = socket.IPPROTO_MPTCP if job.mptcp else socket.IPPROTO_TCP
+        self._socket = socket.socket(family, socket.SOCK_STREAM, protocol)
         self._socket.setblocking(False)
         self._socket.connect_ex((target.hostname, target.port))
         self._target, self._host = target.path, target.netloc
@@ -202,6 +206,8 @@ class SocketStream:
         return self._body.outcome(self._error)
 
     def close(self) -> None:
+        if self._mptcp and self._error is None and fell_back(self._socket):
+            self._error = "the connection fell back to plain TCP"
         self._socket.close()
 
 

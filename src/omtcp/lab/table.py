@@ -1,5 +1,8 @@
 """A result as a table for a terminal."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -7,6 +10,7 @@ from omtcp.lab.result import Recovery, Result, RunResult, Summary
 
 _NONE = "-"
 _DOUBTFUL_SHARE = 0.01
+_AIRY_COLUMNS = 8
 
 
 def mbit(bps: float) -> str:
@@ -23,56 +27,78 @@ def kilobytes(size: int | float | None) -> str:
     return _NONE if size is None else f"{size / 1000:.0f}"
 
 
-def summary_cells(summary: Summary) -> list[str]:
-    """The cells of one row, in the order of `SUMMARY_HEADINGS`."""
-    return [
-        summary.sender,
-        mbit(summary.goodput_bps),
-        _NONE if summary.ratio is None else f"{summary.ratio:.3f}",
-        milliseconds(summary.longest_silence_ns),
-        milliseconds(summary.back_ns),
-        kilobytes(summary.retransmitted),
-        _NONE if summary.cpu_s is None else f"{summary.cpu_s:.1f}",
-        "ok" if summary.ok else "FAILED",
-    ]
+def ratio(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.3f}"
 
 
-SUMMARY_HEADINGS = (
-    "sender",
-    "Mbit/s",
-    "ratio",
-    "silence ms",
-    "back ms",
-    "resent kB",
-    "CPU s",
-    "bytes",
-)
-SUMMARY_LEGEND = (
-    "Medians. ratio: goodput over the reference's; silence: the longest without a byte; back: from"
-    " a cut or fall until 90 % of what the links then carry; bytes: whether all were right."
-)
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the summary: heading, what it says if that needs words, a sender's cell."""
+
+    heading: str
+    legend: str
+    cell: Callable[[Summary], str]
+    words: bool = False
+
+
+_COLUMNS = {
+    "sender": Column("sender", "", lambda s: s.sender, words=True),
+    "goodput": Column("Mbit/s", "", lambda s: mbit(s.goodput_bps)),
+    "ratio": Column("ratio", "ratio: goodput over the reference's", lambda s: ratio(s.ratio)),
+    "mptcp": Column(
+        "ratio mptcp", "ratio mptcp: over kernel MPTCP's", lambda s: ratio(s.mptcp_ratio)
+    ),
+    "silence": Column(
+        "silence ms",
+        "silence: the longest without a byte",
+        lambda s: milliseconds(s.longest_silence_ns),
+    ),
+    "back": Column(
+        "back ms",
+        "back: from a cut or fall until 90 % of what the links then carry",
+        lambda s: milliseconds(s.back_ns),
+    ),
+    "resent": Column("resent kB", "", lambda s: kilobytes(s.retransmitted)),
+    "cpu": Column("CPU s", "", lambda s: _NONE if s.cpu_s is None else f"{s.cpu_s:.1f}"),
+    "bytes": Column(
+        "bytes", "bytes: whether all were right", lambda s: "ok" if s.ok else "FAILED", words=True
+    ),
+}
+
+
+def columns(result: Result) -> list[Column]:
+    """The columns that say something about this result."""
+    absent = set() if result.mptcp else {"mptcp"}
+    return [column for name, column in _COLUMNS.items() if name not in absent]
+
+
+def legend(result: Result) -> str:
+    """What the columns mean."""
+    words = [column.legend for column in columns(result) if column.legend]
+    runs = max((summary.runs for summary in result.summaries()), default=0)
+    return f"Medians. {'; '.join(words)}. Runs: {runs}."
 
 
 def summary_table(result: Result) -> Table:
     """One row per sender: medians of its runs."""
     title = f"{result.case}: {result.about}" if result.about else result.case
-    runs = max((summary.runs for summary in result.summaries()), default=0)
-    caption = f"{SUMMARY_LEGEND} Runs: {runs}."
+    shown = columns(result)
     table = Table(
         title=title,
         title_justify="left",
-        caption=caption,
+        caption=legend(result),
         caption_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 1 if len(shown) <= _AIRY_COLUMNS else 0),
+        show_edge=False,
     )
-    for heading in SUMMARY_HEADINGS:
-        words = heading in ("sender", "bytes")
+    for column in shown:
         # The units go under the names: the table fits a terminal of 80 columns.
-        table.add_column(
-            heading.replace(" ", "\n"), justify="left" if words else "right", no_wrap=True
-        )
+        heading = column.heading.replace(" ", "\n")
+        table.add_column(heading, justify="left" if column.words else "right", no_wrap=True)
     for summary in result.summaries():
-        table.add_row(*summary_cells(summary), style=None if summary.ok else "red")
+        cells = [column.cell(summary) for column in shown]
+        table.add_row(*cells, style=None if summary.ok else "red")
     return table
 
 

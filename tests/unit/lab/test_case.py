@@ -75,9 +75,11 @@ def test_senders_as_people_write_them() -> None:
     assert parse_sender("omtcp:--fair=2").extra == ("--fair=2",)
     assert parse_sender("kernel:1:reno") == SenderSpec(kind="kernel", uplink=1, cc="reno")
     assert parse_sender("kernel:1:reno").label == "kernel reno on 1"
+    assert parse_sender("mptcp:bbr") == SenderSpec(kind="mptcp", cc="bbr")
+    assert parse_sender("mptcp").label == "mptcp cubic"
 
 
-@pytest.mark.parametrize("text", ["", "quic", "omtcp:bbr", "kernel:pooled", "omtcp:3"])
+@pytest.mark.parametrize("text", ["", "quic", "omtcp:bbr", "kernel:pooled", "omtcp:3", "mptcp:1"])
 def test_bad_senders(text: str) -> None:
     with pytest.raises(LocalError):
         parse_sender(text)
@@ -106,6 +108,15 @@ def test_impossible_cases_are_refused() -> None:
             replace(plain, **change)
     with pytest.raises(LocalError):
         Client(program="wget")
+
+
+def test_mptcp_needs_a_client_that_speaks_it_and_not_too_many_uplinks() -> None:
+    mptcp = (SenderSpec(kind="mptcp"),)
+    nine = replace(case(*["50mbit,10ms"] * 9), senders=mptcp)
+    with pytest.raises(LocalError, match="at most 9"):
+        replace(nine, uplinks=(*nine.uplinks, nine.uplinks[0]))
+    with pytest.raises(LocalError, match="sink"):
+        replace(nine, client=Client(program="curl"))
 
 
 def test_the_named_cases_cover_every_row() -> None:

@@ -11,7 +11,7 @@ from omtcp.lab.case import Case
 from omtcp.lab.report import render
 from omtcp.lab.result import PathSeries, Recovery, Result, RunResult
 from omtcp.lab.runner import describe
-from omtcp.lab.table import event_lines, summary_table, warnings
+from omtcp.lab.table import columns, event_lines, legend, summary_table, warnings
 from omtcp.link import parse_link
 
 MS = 1_000_000
@@ -59,6 +59,28 @@ def test_medians_and_the_ratio_to_the_reference() -> None:
     assert result(*runs).typical("omtcp").goodput_bps == 45e6
 
 
+def test_a_second_ratio_when_mptcp_is_in_the_run() -> None:
+    plain = result(one("omtcp", 30), one("kernel cubic", 50))
+    assert "ratio mptcp" not in [column.heading for column in columns(plain)]
+    both = result(one("omtcp", 30), one("kernel cubic", 50), one("mptcp cubic", 60))
+    both.mptcp = "mptcp cubic"
+    shown = columns(both)
+    place = [column.heading for column in shown].index("ratio mptcp")
+    cells = [shown[place].cell(summary) for summary in both.summaries()]
+    assert cells == ["0.500", "0.833", "-"]
+    assert [summary.ratio for summary in both.summaries()] == [0.6, None, 1.2]
+    assert "MPTCP" in legend(both)
+    assert "MPTCP" not in legend(plain)
+    page = render([both])
+    assert "ratio mptcp" in page
+    assert both.to_json()["summary"][0]["mptcp_ratio"] == 0.5
+
+
+def test_a_ratio_to_a_sender_that_sent_nothing() -> None:
+    ours, _ = result(one("omtcp", 30), one("kernel cubic", 0)).summaries()
+    assert ours.ratio == 0
+
+
 def test_one_bad_run_fails_the_sender() -> None:
     wrong = result(one("omtcp", 1), one("omtcp", 1, checksum_ok=False))
     assert not wrong.summaries()[0].ok
@@ -80,10 +102,14 @@ def test_the_way_back_is_a_median_and_never_is_never() -> None:
 
 def test_the_table_fits_a_terminal() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(summary_table(result(one("omtcp primary cubic", 45.6), one("kernel cubic", 47))))
+    runs = (one("omtcp primary cubic", 45.6), one("kernel cubic", 47), one("mptcp cubic", 91))
+    full = result(*runs)
+    console.print(summary_table(full))
+    full.mptcp = "mptcp cubic"
+    console.print(summary_table(full))
     text = console.export_text()
-    assert "45.6" in text
-    assert "0.970" in text
+    for number in ("45.6", "0.970", "0.501"):
+        assert number in text
     assert "…" not in text
 
 

@@ -1,6 +1,7 @@
 """The receivers and the reference server, over loopback."""
 
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from omtcp.lab.content import Content
-from omtcp.lab.kernel_server import KernelServer, tcp_info
+from omtcp.lab.kernel_server import KernelServer, Service, tcp_info
 from omtcp.lab.sink import Gaps, Job, Measurement
 
 S = 1_000_000_000
@@ -23,9 +24,21 @@ def content(tmp_path: Path) -> Content:
     return Content(tmp_path, SIZE)
 
 
+def service(content: Content, **changes: Any) -> Service:
+    values: dict[str, Any] = {
+        "root": str(content.path.parent),
+        "address": "127.0.0.1",
+        "port": 0,
+        "cc": "cubic",
+        "events": "",
+        "uplinks": {"127.0.0.1": 3},
+    }
+    return Service(**(values | changes))
+
+
 @pytest.fixture
 def server(content: Content) -> Iterator[KernelServer]:
-    server = KernelServer(content.path.parent, "127.0.0.1", 0, "cubic")
+    server = KernelServer(service(content))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -110,6 +123,19 @@ def test_the_kernels_view_of_a_connection(server: KernelServer, content: Content
     assert info["srtt_ns"] > 0
     assert info["retransmitted"] == 0
     assert info["state"] == "open"
+
+
+def test_the_trace_names_the_uplink_of_the_local_address(
+    server: KernelServer, content: Content
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_port)) as client:
+        client.sendall(b"GET /")
+        while not server.live:
+            client.send(b"x")
+        ((_, data),) = server.metrics()
+    assert data["path"] == 3
+    assert data["primary"]
+    assert data["cwnd"] > 1000
 
 
 def test_silences_are_counted_after_the_first_byte() -> None:
