@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 
 from omtcp.core.config import Config, Mode
+from omtcp.core.primary import DECISIVE
 from omtcp.link import LinkConfig
 from omtcp.link.spec import parse_link, parse_time
 from omtcp.sim import BACK, Pair
@@ -174,7 +175,9 @@ class _Watch:
         elif isinstance(event, PathRestored):
             self.suspects.discard(event.path)
         elif isinstance(event, PathChosen):
-            self.moves.append((now - SECOND, event.reason))
+            scores = event.scores
+            decisive = bool(scores) and scores[event.path] > DECISIVE * scores[event.previous]
+            self.moves.append((now - SECOND, "decisive" if decisive else event.reason))
         elif isinstance(event, Retransmission):
             self.resent += event.end - event.start
         elif isinstance(event, PingSent) and event.end - event.start != 1:

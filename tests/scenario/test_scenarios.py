@@ -18,8 +18,8 @@ from .catalogue import SCENARIOS
 from .scenarios import SEED, Outcome, Scenario, outcome, singles
 
 SNAPSHOT = Path(__file__).parent.parent / "snapshots" / "scenarios.txt"
-FORCED = {"suspect", "unusable", "timeout", "single path"}
-"""Why a primary moves when it has no choice."""
+FORCED = {"suspect", "unusable", "timeout", "single path", "decisive"}
+"""Why a primary moves when it has no choice, or none that anybody could doubt."""
 
 every = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 

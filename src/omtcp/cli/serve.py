@@ -19,7 +19,7 @@ from rich.live import Live
 from omtcp import aio
 from omtcp.apps.fileserver import FileServer
 from omtcp.cli.live import LiveView
-from omtcp.core.config import Config, Coupling, LossCorrection, Mode, PrimaryRule
+from omtcp.core.config import Config, Coupling, LossCorrection, LossRule, Mode, PrimaryRule
 from omtcp.core.stats import ServerStats
 from omtcp.trace.jsonl import JsonLines
 
@@ -131,6 +131,13 @@ def _values(kind: type[StrEnum]) -> "click.Choice[str]":
     help="How the primary path is found: by what paths deliver, or as the paper writes it.",
 )
 @click.option(
+    "--recovery",
+    type=_values(LossRule),
+    default=_DEFAULT.recovery.value,
+    show_default=True,
+    help="How losses are found: by time within each path, or as the paper writes it.",
+)
+@click.option(
     "--timestamps/--no-timestamps",
     default=_DEFAULT.timestamps,
     show_default=True,
@@ -155,6 +162,7 @@ def serve(
     loss_correction: str,
     fair: float,
     primary_rule: str,
+    recovery: str,
     timestamps: bool,
     events: str | None,
     log_level: str,
@@ -173,6 +181,7 @@ def serve(
         loss_correction=LossCorrection(loss_correction),
         fair=fair,
         primary_rule=PrimaryRule(primary_rule),
+        recovery=LossRule(recovery),
         timestamps=timestamps,
     )
     files = FileServer(directory)

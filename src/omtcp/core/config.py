@@ -58,6 +58,15 @@ class PrimaryRule(StrEnum):
     """The largest MSS·LC/RTT at each evaluation, as the paper writes it."""
 
 
+class LossRule(StrEnum):
+    """How losses within a path are found."""
+
+    RACK = "rack"
+    """By time, with a window for reordering that adapts (RFC 8985)."""
+    LITERAL = "literal"
+    """More than 2·MSS delivered above a hole, as the paper writes it (P3), and nothing else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Options of an endpoint and of each of its connections. Times ns, sizes bytes."""
@@ -74,6 +83,8 @@ class Config:
     primary_rule: PrimaryRule = PrimaryRule.CAPACITY
     primary_interval_ns: int = 250 * MILLISECOND
     """Mean time between evaluations of the primary; each is drawn from ±20 % of it (P9)."""
+
+    recovery: LossRule = LossRule.RACK
 
     timestamps: bool = True
     """Accept RFC 7323 timestamps; they rise in sequence order, so PAWS eats nothing."""

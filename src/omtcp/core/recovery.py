@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from omtcp.core.config import Config
+from omtcp.core import fast_retransmit
+from omtcp.core.config import Config, LossRule
 from omtcp.core.losses import Kind, Losses
 from omtcp.core.pings import Pings
 from omtcp.core.scoreboard import Credit, Scoreboard, Send
@@ -37,11 +38,7 @@ class Recovery:
     # Losses within a subflow
 
     def detect_losses(self, now: int, subflow: Subflow) -> None:
-        """Fast retransmit (P3, RFC 6675): more than 2·MSS delivered above a hole.
-
-        What is too little for that rule is judged by time (RFC 8985 section 6.2): a transmission
-        is lost when a later one was delivered and a quarter RTT of grace has passed.
-        """
+        """Find what is lost on `subflow` by the rule chosen, and take it back (P3)."""
         found = self._detect(now, subflow)
         subflow.reduce(safe=not found)
 
@@ -49,32 +46,16 @@ class Recovery:
         """Whether anything was lost."""
         if not subflow.order.islands:
             return False
-        below = subflow.order.lost_below(2 * subflow.mss)
-        overdue_at = self._overdue_at(subflow)
-        if overdue_at is not None and overdue_at <= now:
-            below = max(below or 0, self._overdue_below(now, subflow))
-        return bool(below) and self._lose_below(now, subflow, below or 0)
+        if self._config.recovery is LossRule.LITERAL:
+            below = fast_retransmit.lost_below(subflow)
+        else:
+            below = subflow.rack.lost_below(now, subflow)
+        return below > 0 and self._lose_below(now, subflow, below)
 
     def _overdue_at(self, subflow: Subflow) -> int | None:
-        oldest = subflow.oldest()
-        if oldest is None or oldest.position >= subflow.order.top:
+        if self._config.recovery is LossRule.LITERAL:
             return None
-        return oldest.sent_at + self._reordering_time(subflow)
-
-    @staticmethod
-    def _reordering_time(subflow: Subflow) -> int:
-        rtt = subflow.rtt
-        return max(rtt.srtt_ns, rtt.latest_ns) + max(rtt.min_rtt_ns // 4, 1)
-
-    def _overdue_below(self, now: int, subflow: Subflow) -> int:
-        """The end of the last overdue transmission, but not beyond what was delivered later."""
-        below = 0
-        sent_before = now - self._reordering_time(subflow)
-        for send in subflow.sends:
-            if send.position >= subflow.order.top or send.sent_at > sent_before:
-                break
-            below = send.position + send.end - send.start
-        return min(below, subflow.order.top)
+        return subflow.rack.overdue_at(subflow)
 
     def _lose_below(self, now: int, subflow: Subflow, below: int) -> bool:
         in_flight = subflow.in_flight
@@ -113,6 +94,8 @@ class Recovery:
                 self._spurious(subflow, end - start)
             if subflow.state is not PathState.ACTIVE and send.sent_at > subflow.down_at:
                 self._alive(now, subflow, send.sent_at)
+        for subflow in touched:
+            subflow.rack.end_ack()
         return touched
 
     @staticmethod

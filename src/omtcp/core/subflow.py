@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omtcp.core.pacing import Pacer
 from omtcp.core.prr import ProportionalRateReduction
+from omtcp.core.rack import Rack
 from omtcp.core.ranges import RangeSet
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
@@ -93,6 +94,7 @@ class Subflow:
         self.in_flight = 0
         self.sends: deque[Send] = deque()
         self.order = DeliveryOrder()
+        self.rack = Rack()
         self.reduction: ProportionalRateReduction | None = None
         """Set by whoever begins a recovery, in force while it lasts."""
         self.recovery_position = 0
@@ -210,6 +212,14 @@ class Subflow:
         size = end - start
         position = send.position + start - send.start
         self.order.deliver(position, position + size)
+        self.rack.on_delivered(
+            now,
+            send.sent_at,
+            position,
+            position + size,
+            again=send.again,
+            min_rtt_ns=self.rtt.recent_min_rtt_ns,
+        )
         self.delivered += size
         if not was_lost:
             self.in_flight -= size
@@ -242,7 +252,7 @@ class Subflow:
         if self.in_recovery:
             self.repaired += acked
         else:
-            self.reduction = None
+            self._end_reduction()
             self.controller.on_ack(
                 now=now,
                 acked=acked,
@@ -284,7 +294,12 @@ class Subflow:
             self.reduction.on_ack(delivered=self.repaired, in_flight=self.in_flight, safe=safe)
             self.repaired = 0
         else:
+            self._end_reduction()
+
+    def _end_reduction(self) -> None:
+        if self.reduction is not None:
             self.reduction = None
+            self.rack.on_recovery_end()
 
     def deflate(self) -> None:
         """Forget the guesses of duplicate ACKs: a cumulative ACK tells the truth."""

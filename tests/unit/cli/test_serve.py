@@ -16,7 +16,7 @@ import pytest
 
 from omtcp import aio
 from omtcp.cli.main import run
-from omtcp.core.config import Config, Coupling, LossCorrection, Mode, PrimaryRule
+from omtcp.core.config import Config, Coupling, LossCorrection, LossRule, Mode, PrimaryRule
 from omtcp.core.stats import ServerStats
 from omtcp.errors import SetupError
 from omtcp.trace.events import PathRestored, Sink
@@ -114,8 +114,9 @@ def test_defaults(network: Network, tmp_path: Path) -> None:
 
 def test_every_option_arrives(network: Network, tmp_path: Path, capsys: Capture) -> None:
     options = "--port 80 --mode pooled --cc reno --coupling balia --loss-correction cubic-like"
-    more = "--fair 1.5 --primary-choice literal --no-timestamps --address 2001:DB8::0:1"
-    assert serve(tmp_path, *TWO, *options.split(), *more.split()) == 0
+    more = "--fair 1.5 --primary-choice literal --recovery literal --no-timestamps"
+    address = ["--address", "2001:DB8::0:1"]
+    assert serve(tmp_path, *TWO, *options.split(), *more.split(), *address) == 0
     assert network.asked["config"] == Config(
         mode=Mode.POOLED,
         congestion="reno",
@@ -123,6 +124,7 @@ def test_every_option_arrives(network: Network, tmp_path: Path, capsys: Capture)
         loss_correction=LossCorrection.CUBIC_LIKE,
         fair=1.5,
         primary_rule=PrimaryRule.LITERAL,
+        recovery=LossRule.LITERAL,
         timestamps=False,
     )
     assert "http://[2001:db8::1]:80/" in capsys.readouterr().out
