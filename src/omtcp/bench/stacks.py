@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omtcp.bench.case import Setting, present
+from omtcp.lab.kernel_server import Service
 from omtcp.lab.network import Network
 from omtcp.lab.processes import Process, python_module
 from omtcp.lab.senders import PORT
@@ -58,8 +59,9 @@ def kernel(name: str = KERNEL, cc: str = "cubic") -> Stack:
     def command(network: Network, root: Path) -> list[str]:
         network.default_uplink(0)
         network.own_address()
-        where = [network.served, str(PORT), cc, "0", "/dev/null"]
-        return python_module("omtcp.lab.kernel_server", str(root), *where)
+        family = network.case.family
+        service = Service(root=str(root), address=network.served, port=PORT, cc=cc, family=family)
+        return service.command()
 
     return Stack(name=name, command=command)
 

@@ -15,14 +15,14 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic_ns, sleep
 from typing import Any
 
 from omtcp.lab.mptcp import subflows
-from omtcp.lab.processes import die_with_parent, say
+from omtcp.lab.processes import die_with_parent, python_module, say
 
 _SAMPLE_S = 0.05
 _TCP_INFO = struct.Struct("=8B24I4Q6I4Q2I2Q")  # linux/tcp.h, struct tcp_info up to bytes_retrans
@@ -33,18 +33,22 @@ _STATES = {0: "open", 1: "disorder", 2: "cwr", 3: "recovery", 4: "loss"}
 class Service:
     """What to serve: the files of `root` at `address` (empty: all addresses of the family).
 
-    uplinks: which uplink a connection or subflow with this local address takes; it is told in the
-    trace, `events`.
+    events: the file that the trace goes to. uplinks: which uplink a connection or subflow with this
+    local address takes; the trace tells it.
     """
 
     root: str
     address: str
     port: int
-    cc: str
-    events: str
-    uplinks: dict[str, int]
+    cc: str = "cubic"
+    events: str = "/dev/null"
+    uplinks: dict[str, int] = field(default_factory=dict)
     family: int = 4
     mptcp: bool = False
+
+    def command(self) -> list[str]:
+        """The command line that serves this and says `ready`."""
+        return python_module("omtcp.lab.kernel_server", json.dumps(asdict(self)))
 
 
 def tcp_info(connection: socket.socket) -> dict[str, Any]:

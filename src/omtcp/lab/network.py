@@ -65,6 +65,10 @@ class Network:
         """The address that is served."""
         return SERVED[self.case.family]
 
+    def url(self, name: str, port: int) -> str:
+        """Of a file at the served address."""
+        return f"http://{in_url(self.served)}:{port}/{name}"
+
     def __enter__(self) -> "Network":
         try:
             self._build()

@@ -1,9 +1,7 @@
 """Who sends in a run. All senders serve one directory on port 8080."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -90,7 +88,7 @@ class _KernelSender(_ProcessSender):
             family=self._network.case.family,
             mptcp=mptcp,
         )
-        return python_module("omtcp.lab.kernel_server", json.dumps(asdict(service)))
+        return service.command()
 
 
 class KernelTcp(_KernelSender):
