@@ -3,7 +3,9 @@
 A program that shares its processor reads ACKs in lumps; without pacing each lump becomes a burst,
 and a shallow queue drops the end of it. The pacer is a bucket that fills at a rate somewhat above
 cwnd/SRTT, so in the long run the window decides and not the pacer. It is meant for timers of about
-a millisecond: what a late one missed is made up, within bounds.
+a millisecond: what a late one missed is made up, within bounds. On a host so busy that all timers
+are late it learns by how much, and deals in larger portions: held to the small ones, all
+connections together could never use the little time there is.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ BURST = 6_000
 """Bytes that may always leave together: four full segments, which harm no queue."""
 TICK_NS = MILLISECOND
 """What a timer can be expected to resolve."""
+LATE_MOST_NS = 20 * MILLISECOND
+LATE_PART = 8
+"""Of how many late timers an average is made."""
 
 UNPACED_RATE = 250_000_000
 """Bytes per second above which a tick's worth of data is a burst anyway."""
@@ -30,13 +35,19 @@ UNPACED_RATE = 250_000_000
 class Pacer:
     """The bucket of one subflow; sizes in bytes, times in ns."""
 
-    __slots__ = ("_bucket_ns", "_filled_at", "_rate", "_tokens")
+    __slots__ = ("_bucket_ns", "_filled_at", "_late_ns", "_rate", "_tokens")
 
     def __init__(self) -> None:
         self._tokens = 0
         self._rate = 0
         self._bucket_ns = BUCKET_LEAST_NS
         self._filled_at = 0
+        self._late_ns = 0
+
+    @property
+    def tick_ns(self) -> int:
+        """From one burst to the next, as far as timers can tell them apart."""
+        return TICK_NS + self._late_ns
 
     def update(self, *, cwnd: int, srtt_ns: int, eager: bool) -> None:
         """The window or the round trip changed; `eager` asks for the higher gain."""
@@ -44,7 +55,8 @@ class Pacer:
             return
         numerator, denominator = SLOW_START_GAIN if eager else AVOIDANCE_GAIN
         self._rate = cwnd * SECOND * numerator // (srtt_ns * denominator)
-        self._bucket_ns = min(max(srtt_ns // BUCKET_PART, BUCKET_LEAST_NS), BUCKET_MOST_NS)
+        bucket_ns = min(max(srtt_ns // BUCKET_PART, BUCKET_LEAST_NS), BUCKET_MOST_NS)
+        self._bucket_ns = max(bucket_ns, 2 * self._late_ns)
 
     def ready(self, now: int, quantum: int) -> bool:
         """Whether a burst of up to `quantum` bytes may leave now."""
@@ -61,6 +73,12 @@ class Pacer:
         missing = 1 - self._tokens
         wait = -(-missing * SECOND // max(self._rate, 1))
         return self._filled_at + max(wait, TICK_NS)
+
+    def on_resumed(self, now: int) -> None:
+        """For the first time since `ready` said no it is to be asked again."""
+        late_ns = now - self.ready_at()
+        if late_ns >= 0:  # else it is an ACK that came, and no timer
+            self._late_ns += (min(late_ns, LATE_MOST_NS) - self._late_ns) // LATE_PART
 
     def on_sent(self, size: int) -> None:
         """A burst left."""

@@ -266,7 +266,9 @@ class Sender:
         """The next thing to transmit, already accounted for; None when there is nothing now."""
         board = self.board
         for path in self.subflows:
-            path.paced = False
+            if path.paced:
+                path.paced = False
+                path.pacer.on_resumed(now)
         if board.lost:
             plan = self._retransmit(now)
             if plan is not None:

@@ -23,7 +23,7 @@ from omtcp.wire.tcp import CWR
 
 READ_BATCH = 64
 """Packets read before the core is asked what to send: ACKs are folded, then acted on once."""
-SEND_BATCH = 32
+SEND_BATCH = 16
 """Segments one connection may send before the others have their turn."""
 SEND_ROUND = 64
 """Segments that all may send before packets are read again: each draws an ACK, and the device has

@@ -81,6 +81,38 @@ def test_ready_when_it_said_it_would_be(
         assert made.ready(at, quantum)
 
 
+@pytest.mark.parametrize("late_ms", [0, 5, 20])
+def test_the_rate_is_kept_on_a_host_whose_timers_are_late(late_ms: int) -> None:
+    made = pacer(600 * MSS, 60)
+    now = 10 * SECOND
+    total = 0
+    for measured in (False, True):  # first it has to learn
+        begun, total = now, 0
+        while now < begun + SECOND:
+            made.update(cwnd=600 * MSS, srtt_ns=60 * MS, eager=False)
+            quantum = max(10_000 * MSS * made.tick_ns // SECOND, 2 * MSS)
+            while made.ready(now, quantum):
+                made.on_sent(quantum)
+                total += quantum
+            now = made.ready_at() + late_ms * MS
+            made.on_resumed(now)
+        if measured:
+            assert total == pytest.approx(12_000 * MSS, rel=0.03)
+    assert made.tick_ns == pytest.approx((1 + late_ms) * MS, rel=0.1)
+
+
+def test_neither_an_ack_nor_a_single_late_timer_makes_large_bursts() -> None:
+    made = pacer(600 * MSS, 60)
+    now = 10 * SECOND
+    made.ready(now, MSS)
+    for late_ns in (-MS // 2, 20 * MS, 0, 0, 0):
+        while made.ready(now, MSS):
+            made.on_sent(MSS)
+        now = made.ready_at() + late_ns
+        made.on_resumed(now)
+    assert made.tick_ns < 3 * MS
+
+
 def test_what_left_unpaced_is_no_debt() -> None:
     """A fast path that becomes slow must not wait for all it ever sent to be paid off."""
     made = Pacer()

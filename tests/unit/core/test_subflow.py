@@ -83,6 +83,22 @@ class TestQuantum:
     def test_follows_the_rate(self, cwnd: int, rtt_ms: int, quantum: int) -> None:
         assert make_subflow(cwnd=cwnd, rtt_ms=rtt_ms).quantum == quantum
 
+    @pytest.mark.parametrize(
+        ("nearest_us", "quantum"),
+        [(20, 65 * MSS), (600, 34 * MSS), (1_100, 18 * MSS), (100_000, 2 * MSS)],
+    )
+    def test_is_larger_the_nearer_the_path_however_slow_we_are(
+        self, nearest_us: int, quantum: int
+    ) -> None:
+        subflow = make_subflow(cwnd=400 * MSS, rtt_ms=200)
+        subflow.rtt.min_rtt_ns = nearest_us * 1000
+        assert subflow.quantum == quantum
+
+    def test_leaves_the_window_room_for_more_than_one(self) -> None:
+        subflow = make_subflow(cwnd=16 * MSS, rtt_ms=200)
+        subflow.rtt.min_rtt_ns = 20_000
+        assert subflow.quantum == 4 * MSS
+
     @pytest.mark.parametrize("mss", [536, 1448, 8948, 33_000, 65_483])
     def test_is_whole_segments_whatever_their_size(self, mss: int) -> None:
         for rtt_ms in (0, 1, 100):
