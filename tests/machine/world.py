@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from tests.models import runs
 
 from omtcp.core.config import Config, Mode
+from omtcp.core.paths import Paths
 from omtcp.core.sender import PING, Sender
 from omtcp.core.subflow import PathState
 from omtcp.trace.events import Event
@@ -101,13 +102,11 @@ class World:
         self.seed = seed
         self.now = 5 * SECOND
         self.events: list[Event] = []
-        self.down: set[int] = set()
-        """Paths that the host says are down; the network may carry over them all the same."""
+        self.paths = Paths([MSS] * paths)
         self.sender = Sender(
             Config(mode=mode, congestion=congestion, user_timeout_ns=1 << 62),
-            [MSS] * paths,
+            self.paths,
             first=0,
-            down=self.down,
             multipath=sack and paths > 1,
             sack=sack,
             random=lambda: 0.5,
@@ -183,11 +182,9 @@ class World:
     # The network
 
     def link(self, path: int, *, up: bool) -> None:
-        """The host reports on the link of `path`."""
-        if up:
-            self.down.discard(path)
-        else:
-            self.down.add(path)
+        """The host reports on the link of `path`; the network may carry over it all the same."""
+        if path < len(self.paths):
+            self.paths[path].up = up
         self.sender.on_path(self.now, path, up)
 
     def deliver(self, index: int, *, duplicate: bool = False) -> None:

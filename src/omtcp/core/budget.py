@@ -37,6 +37,14 @@ class GrowthBudget:
         self._fair = fair
         self._auditions = {id(subflow): _Audition() for subflow in subflows}
 
+    def add(self, subflow: Subflow) -> None:
+        """One more subflow."""
+        self._auditions[id(subflow)] = _Audition()
+
+    def forget(self, subflow: Subflow) -> None:
+        """A subflow that is gone."""
+        del self._auditions[id(subflow)]
+
     def deal(self, now: int, primary: Subflow, merits: Sequence[float]) -> None:
         """Set x_i of every subflow; for growth the primary is best, then merit decides."""
         inputs = [
@@ -55,7 +63,9 @@ class GrowthBudget:
         if primary.usable:
             primary.growth = max(primary.growth, min(1.0, self._fair))
         for subflow in self._subflows:
-            if self._on_stage(now, subflow, subflow is primary or not subflow.usable):
+            dearer = subflow.cost > primary.cost and primary.usable  # trying it would cost
+            excused = subflow is primary or not subflow.usable or dearer
+            if self._on_stage(now, subflow, excused):
                 subflow.growth = 1.0
 
     def _on_stage(self, now: int, subflow: Subflow, excused: bool) -> bool:

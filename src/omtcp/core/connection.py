@@ -2,7 +2,7 @@
 
 The methods come in four kinds, and time enters only as `now`, in nanoseconds, never backwards:
 
-- `handle_segment`, `handle_timeout`, `handle_too_big`, `handle_path`: something happened;
+- `handle_segment`, `handle_timeout`, `handle_too_big`, `handle_path` and so on: something happened;
 - `write`, `close`, `abort`, `read`: the application's verbs;
 - `poll_transmit`, `poll_event`, `poll_timeout`: what the caller must do next. After any number of
   the above, call `poll_transmit` and `poll_event` until they say None, then arm one timer;
@@ -15,7 +15,7 @@ What is sent and how is in `sender`, what is received in `receive`, which transi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from omtcp.core.config import SECOND, Config, Mode, Policy
 from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
 from omtcp.core.handshake import MINIMUM_MSS
 from omtcp.core.opening import Opening
+from omtcp.core.paths import Paths
 from omtcp.core.probes import Probes
 from omtcp.core.receive import Receiver
 from omtcp.core.send_buffer import Buffer
@@ -87,9 +88,8 @@ class Connection:
         self,
         config: Config,
         flow: Flow,
-        path_sizes: list[int],
+        paths: Paths,
         *,
-        down: Container[int] = frozenset(),
         iss: int,
         random: Callable[[], float],
         identity: int = 0,
@@ -100,8 +100,7 @@ class Connection:
         Args:
             config: options.
             flow: addresses and ports.
-            path_sizes: per path, its MTU less the IP and TCP headers.
-            down: paths that the host says are down, kept up to date by its owner.
+            paths: the paths there are, kept up to date by its owner.
             iss: initial send sequence number (RFC 6528).
             random: uniform in [0, 1).
             identity: a number for the trace.
@@ -111,8 +110,7 @@ class Connection:
         self.flow = flow
         self.identity = identity
         self.state = State.CLOSED
-        self._path_sizes = path_sizes
-        self._down = down
+        self._paths = paths
         self._random = random
         self._sink = sink
         self._now = 0
@@ -127,7 +125,7 @@ class Connection:
         self._probes = Probes(config, self._timers)
         self._control: deque[tuple[int, Segment]] = deque()
         self._events: deque[Event] = deque()
-        self._opening = Opening(len(path_sizes), down)
+        self._opening = Opening(paths)
         self._acks: AckIntake | None = None
         self._notify_below: int | None = None
         self._dirty = False
@@ -152,7 +150,7 @@ class Connection:
     def _send_syn(self, now: int) -> None:
         """The SYN or SYN-ACK, each attempt over the next path."""
         path = self._opening.attempt(now)
-        segment = self._composer.syn(now, self.config, self._path_sizes[path])
+        segment = self._composer.syn(now, self.config, self._paths[path].size)
         self._control.append((path, segment))
 
     def _establish(self, now: int) -> None:
@@ -160,15 +158,15 @@ class Connection:
         agreement = self._composer.agreement
         assert agreement is not None
         self._timers.stop(Timer.HANDSHAKE)
-        paths = len(self._path_sizes)
+        paths = sum(path.open for path in self._paths)
         if not agreement.sack and paths > 1:
             self._report(trace.MultipathDisabled("no SACK-permitted in the peer's SYN"))  # P1
         self.sender = sender = Sender(
             self.config,
-            [agreement.segment_size(size) for size in self._path_sizes],
+            self._paths,
             first=self._opening.path,
-            down=self._down,
-            multipath=agreement.sack and self.config.mode is not Mode.SINGLE and paths > 1,
+            segment_size=agreement.segment_size,
+            multipath=agreement.sack and self.config.mode is not Mode.SINGLE,
             sack=agreement.sack,
             random=self._random,
             report=self._report if self._sink else None,
@@ -358,6 +356,14 @@ class Connection:
         self._dirty = True
         self.sender.on_path(now, path, up)
 
+    def handle_paths(self, now: int) -> None:
+        """The table of paths changed."""
+        if self.sender is None or self.over:
+            return
+        self._now = now
+        self._dirty = True
+        self.sender.on_paths(now)
+
     def set_policy(self, policy: Policy) -> None:
         """Schedule by `policy` from now on."""
         self.config = replace(self.config, policy=policy)
@@ -441,9 +447,10 @@ class Connection:
         self._now = now
         if self._dirty:
             self._settle(now)
-        if self._control:
+        while self._control:
             path, segment = self._control.popleft()
-            return Transmit(self, path, segment, segment.length or 1)
+            if self._paths[path].open:
+                return Transmit(self, path, segment, segment.length or 1)
         sender = self.sender
         if sender is not None and self.state is not State.CLOSED:
             plan = sender.poll(now)
@@ -458,7 +465,9 @@ class Connection:
             if sender.stalled:
                 self._probes.arm_persist(now, sender.best.rtt.rto_ns)
         if self._receiver.ack_now and self.state in SYNCHRONIZED:
-            return self._transmit(self._path, self._composer.acknowledgment(now, self._nxt))
+            path = self._path
+            if self._paths[path].open:
+                return self._transmit(path, self._composer.acknowledgment(now, self._nxt))
         return None
 
     def _settle(self, now: int) -> None:

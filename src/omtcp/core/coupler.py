@@ -43,6 +43,16 @@ class Coupler:
         self._losses = {id(subflow): _LossInterval() for subflow in subflows}
         self._due_at = 0
 
+    def add(self, subflow: Subflow) -> None:
+        """One more subflow, with which the others share."""
+        self._losses[id(subflow)] = _LossInterval()
+        self._due_at = 0
+
+    def forget(self, subflow: Subflow) -> None:
+        """A subflow that is gone."""
+        del self._losses[id(subflow)]
+        self._due_at = 0
+
     def on_loss(self, subflow: Subflow) -> None:
         """A congestion event on `subflow`: all shares are due."""
         interval = self._losses[id(subflow)]

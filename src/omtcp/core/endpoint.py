@@ -15,11 +15,20 @@ from typing import NamedTuple
 from omtcp.core.agenda import Agenda
 from omtcp.core.config import Config, Mode, Policy
 from omtcp.core.connection import Connection, Flow
-from omtcp.core.handshake import choose_path
 from omtcp.core.isn import initial_sequence_number
+from omtcp.core.paths import Path, Paths, check_cost
 from omtcp.core.state import State
 from omtcp.errors import LocalError
-from omtcp.trace.events import Sink
+from omtcp.trace.events import (
+    NO_CONNECTION,
+    Event,
+    PathAdded,
+    PathCostChanged,
+    PathDrained,
+    PathRemoved,
+    PathUndrained,
+    Sink,
+)
 from omtcp.wire.icmp import IcmpKind, IcmpMessage
 from omtcp.wire.seq import seq_add
 from omtcp.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -64,8 +73,7 @@ class Endpoint:
         self.config = config
         self.address = address
         self._version = 4 if len(address) == 4 else 6
-        self._sizes = [mtu - _HEADERS[self._version] for mtu in path_mtus]
-        self._down: set[int] = set()
+        self.paths = Paths(self._size(mtu) for mtu in path_mtus)
         self._random = random
         self._sink = sink
         self._secret = secret
@@ -81,6 +89,9 @@ class Endpoint:
         self._replies: deque[Reply] = deque()
         self._agenda = Agenda[Connection]()
         self._accepted: deque[Connection] = deque()
+
+    def _size(self, mtu: int) -> int:
+        return mtu - _HEADERS[self._version]
 
     # Opening
 
@@ -120,8 +131,7 @@ class Endpoint:
         connection = Connection(
             self.config,
             flow,
-            self._sizes,
-            down=self._down,
+            self.paths,
             iss=initial_sequence_number(secret=self._secret, now=now, **flow._asdict()),
             random=self._random,
             identity=self._identities,
@@ -162,11 +172,14 @@ class Endpoint:
         """A connection for the SYN of a stranger; anything else is refused.
 
         The handshake goes back the way it came: that path works, and with symmetric routes it is
-        the one the operator meant for this client. `single` means the first path come what may.
+        the one the operator meant for this client; but a cheaper path comes first. `single` means
+        the first path come what may. Nobody is answered while no path may be used.
         """
         wanted = segment.flags & (SYN | ACK | RST) == SYN
         if not wanted or segment.destination_port not in self._ports:
             self._refuse(source, segment, path)
+            return None
+        if not self.paths.rotation():
             return None
         if len(self._half_open) >= self.config.syn_backlog:
             # In a flood of SYNs the newest is the likeliest to be anybody: RFC 4987 section 3.3.
@@ -192,7 +205,9 @@ class Endpoint:
             window=0,
         )
         flow = Flow(self.address, segment.destination_port, source, segment.source_port)
-        self._replies.append(Reply(flow, answer, choose_path(path, len(self._sizes), self._down)))
+        order = self.paths.rotation(path)
+        if order:
+            self._replies.append(Reply(flow, answer, order[0]))
 
     def handle_icmp(self, now: int, message: IcmpMessage) -> None:
         """Take in an ICMP error about a packet of ours; what cannot be ours is ignored."""
@@ -211,13 +226,86 @@ class Endpoint:
         A hint that spares waiting: what is under way on a dead link goes elsewhere at once, and one
         that is back is asked at once whether it works.
         """
-        if up:
-            self._down.discard(path)
-        else:
-            self._down.add(path)
+        self.paths[path].up = up
         for connection in self.connections.values():
             connection.handle_path(now, path, up)
             self._ready[connection] = None
+
+    # The paths, while connections live
+
+    def add_path(
+        self, now: int, mtu: int, *, cost: int = 0, up: bool = True, name: str = ""
+    ) -> int:
+        """One more path, which every connection asks for a sign of life; returns its index.
+
+        Raises:
+            LocalError: the cost is below zero.
+        """
+        path = self.paths.add(self._size(mtu), cost=cost, up=up)
+        self._report(now, PathAdded(path.index, name, cost))
+        self._tell_connections(now)
+        return path.index
+
+    def drain_path(self, now: int, index: int, *, force: bool = False) -> None:
+        """Have a path carry nothing new, not even pings; what is under way is waited for.
+
+        Raises:
+            LocalError: there is no such path, or no other could be used, unless that is forced.
+        """
+        path = self._closable(index, "drained", force)
+        if not path.drained:
+            path.drained = True
+            self._report(now, PathDrained(index))
+            self._tell_connections(now)
+
+    def undrain_path(self, now: int, index: int) -> None:
+        """Use a drained path again, once it has answered a ping.
+
+        Raises:
+            LocalError: there is no such path.
+        """
+        path = self.paths.find(index)
+        if path.drained:
+            path.drained = False
+            self._report(now, PathUndrained(index))
+            self._tell_connections(now)
+
+    def remove_path(self, now: int, index: int, *, force: bool = False) -> None:
+        """Forget a path; what is under way over it goes out over the others at once.
+
+        Raises:
+            LocalError: there is no such path, or no other could be used, unless that is forced.
+        """
+        path = self._closable(index, "removed", force)
+        path.removed = True
+        self._report(now, PathRemoved(index))
+        self._tell_connections(now)
+
+    def set_cost(self, now: int, index: int, cost: int) -> None:
+        """Have a path cost something else from now on.
+
+        Raises:
+            LocalError: there is no such path, or the cost is below zero.
+        """
+        path = self.paths.find(index)
+        path.cost = check_cost(cost)
+        self._report(now, PathCostChanged(index, cost))
+        self._tell_connections(now)
+
+    def _closable(self, index: int, what: str, force: bool) -> Path:
+        path = self.paths.find(index)
+        if not force and self.paths.is_last(index):
+            raise LocalError(f"the last path that can be used is only {what} by force")
+        return path
+
+    def _tell_connections(self, now: int) -> None:
+        for connection in self.connections.values():
+            connection.handle_paths(now)
+            self._ready[connection] = None
+
+    def _report(self, now: int, event: Event) -> None:
+        if self._sink:
+            self._sink(now, NO_CONNECTION, event)
 
     def handle_timeout(self, now: int) -> None:
         """Expire what is due."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
 
 from omtcp.core.config import Config
@@ -21,15 +20,6 @@ def scale_for(window: int) -> int:
     while window >> shift > 0xFFFF and shift < 14:
         shift += 1
     return shift
-
-
-def choose_path(wanted: int, count: int, down: Container[int]) -> int:
-    """`wanted`, or if the host says that it is down the next of `count` paths that is not."""
-    for step in range(count):
-        path = (wanted + step) % count
-        if path not in down:
-            return path
-    return wanted % count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

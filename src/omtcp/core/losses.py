@@ -22,6 +22,8 @@ class Kind(StrEnum):
     TIMEOUT = "timeout"
     SUSPECT = "suspect"
     PROBE = "probe"
+    REMOVED = "removed"
+    """Its path was taken away, which says nothing about the network."""
 
 
 class Losses:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-
-from omtcp.core.handshake import choose_path
+from omtcp.core.paths import Paths
 from omtcp.core.rtt import INITIAL_RTO_NS, RttEstimator
 
 
 class Opening:
     """Attempts of one handshake; each takes the next path (as a failed uplink may be why)."""
 
-    def __init__(self, paths: int, down: Container[int]) -> None:
-        """`down` are the paths that the host says are down."""
+    def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._down = down
         self.path = 0
         """Where the last attempt went, or the first one is to go."""
         self._first = 0
@@ -28,8 +24,13 @@ class Opening:
         self._first = self.path = path
 
     def attempt(self, now: int) -> int:
-        """Another SYN is leaving: the path to send it over."""
-        self.path = choose_path(self._first + self._attempts, self._paths, self._down)
+        """Another SYN is leaving: the path to send it over.
+
+        Where there is none to send it over, it is the last one, which may carry nothing.
+        """
+        order = self._paths.rotation(self._first)
+        if order:
+            self.path = order[self._attempts % len(order)]
         self._sent_at = now
         self._attempts += 1
         return self.path

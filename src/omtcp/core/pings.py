@@ -55,8 +55,21 @@ class Pings:
         self._waiting: dict[int, tuple[Subflow, int]] = {}
         self._count = 0
 
+    def add(self, subflow: Subflow) -> None:
+        """One more path, to be pinged at the next opportunity."""
+        self._schedules[id(subflow)] = _Schedule()
+
+    def forget(self, subflow: Subflow) -> None:
+        """A path that is gone; answers to its pings mean nothing any more."""
+        del self._schedules[id(subflow)]
+        self._waiting = {
+            offset: ping for offset, ping in self._waiting.items() if ping[0] is not subflow
+        }
+
     def due_at(self, subflow: Subflow, busy: bool) -> int | None:
         """When `subflow` wants its next ping; None while it needs none."""
+        if subflow.drained:
+            return None
         schedule = self._schedules[id(subflow)]
         if subflow.state is PathState.ACTIVE and not subflow.timeouts:
             if not busy or subflow.in_flight:

@@ -28,6 +28,7 @@ from omtcp.core.config import (
     PrimaryRule,
 )
 from omtcp.core.congestion.loss_correction import InverseLoss, cubic_like
+from omtcp.core.costs import worth_their_cost
 from omtcp.core.subflow import Subflow
 from omtcp.trace.events import Event, PathChosen
 
@@ -90,6 +91,18 @@ class PrimaryChooser:
         self._streak = 0
         """Evaluations in a row that found the favourite better."""
 
+    def add(self, subflow: Subflow) -> None:
+        """One more subflow among those to choose from."""
+        self._records[id(subflow)] = _Record()
+        self._budget.add(subflow)
+
+    def forget(self, subflow: Subflow) -> None:
+        """A subflow that is no longer among those to choose from."""
+        if self.primary is subflow:  # no other could be used either
+            self.primary = self._subflows[0]
+        del self._records[id(subflow)]
+        self._budget.forget(subflow)
+
     @property
     def settled(self) -> bool:
         """Whether the primary has shown what it can do; before, it is a guess."""
@@ -102,7 +115,9 @@ class PrimaryChooser:
 
     def on_delivered(self, subflow: Subflow, size: int) -> None:
         """`size` more bytes of `subflow` arrived; for the loss estimate (P8)."""
-        self._records[id(subflow)].loss.on_delivered(size)
+        record = self._records.get(id(subflow))
+        if record is not None:  # what a path carried may arrive when it is gone
+            record.loss.on_delivered(size)
 
     def on_loss(self, subflow: Subflow) -> None:
         """A congestion event on `subflow`."""
@@ -181,39 +196,51 @@ class PrimaryChooser:
 
     def _choose(self, now: int, window_size: int) -> None:
         merits = self.merits(window_size)
-        best = max(self._subflows, key=lambda subflow: merits[subflow.index])
-        if self._config.primary_rule is PrimaryRule.LITERAL:
-            if best is not self.primary and merits[best.index] > 0:
+        merit_of = dict(zip(self._subflows, merits, strict=True))
+        literal = self._config.primary_rule is PrimaryRule.LITERAL
+        known = _nothing if literal else self._known_within(window_size)
+        eligible = worth_their_cost(self._subflows, merits, known)
+        if not eligible:
+            return
+        best = max(eligible, key=lambda subflow: merit_of[subflow])
+        if literal:
+            if best is not self.primary and merit_of[best] > 0:
                 self._move(now, best, "merit", merits)
-            return
-        current = merits[self.primary.index]
-        if not self.primary.usable:
-            if best.usable:
-                self._move(now, best, "unusable", merits)
-            return
-        challenger, reason = self._challenger(merits, current)
+        elif not self.primary.usable:
+            self._move(now, best, "unusable", merits)
+        elif self.primary not in eligible:
+            if now >= self._moved_at + self._dwell_ns:
+                self._move(now, best, "cost", merits)
+        else:
+            self._challenge(now, {subflow: merit_of[subflow] for subflow in eligible}, merits)
+
+    def _challenge(self, now: int, merit_of: dict[Subflow, float], merits: list[float]) -> None:
+        """Move to whoever is clearly better than the primary, or long enough."""
+        challenger, reason = self._challenger(merit_of)
         self._streak = self._streak + 1 if challenger is self._favourite else 1
         self._favourite = challenger
         if challenger is None:
             return
-        merit = merits[challenger.index]
-        if merit > DECISIVE * current:
+        merit, current = merit_of[challenger], merit_of[self.primary]
+        dearer = challenger.cost > self.primary.cost  # a short weakness is no reason to pay
+        if merit > DECISIVE * current and not dearer:
             self._move(now, challenger, reason, merits)
         elif now >= self._moved_at + self._dwell_ns:
             clear = reason == "rtt" or merit > BETTER * current
-            if self._streak >= (PATIENCE if clear else LONG_PATIENCE):
+            if self._streak >= (PATIENCE if clear and not dearer else LONG_PATIENCE):
                 self._move(now, challenger, reason, merits)
 
-    def _challenger(self, merits: Sequence[float], current: float) -> tuple[Subflow | None, str]:
+    def _challenger(self, merit_of: dict[Subflow, float]) -> tuple[Subflow | None, str]:
         """Whoever is better than the primary, and in what."""
-        best = max(self._subflows, key=lambda subflow: merits[subflow.index])
-        if merits[best.index] > SLIGHTLY_BETTER * current:
+        current = merit_of[self.primary]
+        best = max(merit_of, key=lambda subflow: merit_of[subflow])
+        if merit_of[best] > SLIGHTLY_BETTER * current:
             return best, "capacity"
         nearest = min(
             (
                 subflow
-                for subflow in self._subflows
-                if subflow.usable and merits[subflow.index] >= EQUAL * current > 0
+                for subflow, merit in merit_of.items()
+                if merit >= EQUAL * current > 0 and subflow.cost <= self.primary.cost
             ),
             key=self._rtt,
             default=self.primary,
@@ -222,27 +249,45 @@ class PrimaryChooser:
             return nearest, "rtt"
         return None, ""
 
+    def _known_within(self, window_size: int) -> Callable[[Subflow], float]:
+        """What a subflow has been seen to deliver, as far as the receive window allows it."""
+
+        def known(subflow: Subflow) -> float:
+            allowed = window_size * SECOND / self._rtt(subflow)
+            return min(self._records[id(subflow)].potential, allowed)
+
+        return known
+
     def on_first_answer(self, now: int, subflow: Subflow, window_size: int) -> None:
-        """A path answered for the first time: if it is clearly nearer, begin with it.
+        """A path answered for the first time: if it is cheaper or clearly nearer, begin with it.
 
         Nothing is known yet but round trips, and nothing much is under way.
         """
+        if self._config.mode is not Mode.PRIMARY or subflow.cost > self.primary.cost:
+            return
+        cheaper = subflow.cost < self.primary.cost
         nearer = self._rtt(subflow) < NEARER * self._rtt(self.primary)
         young = self._records[id(self.primary)].potential == 0
-        if self._config.mode is Mode.PRIMARY and nearer and young:
-            self._move(now, subflow, "rtt", self.merits(window_size))
+        if cheaper or (nearer and young):
+            self._move(now, subflow, "cost" if cheaper else "rtt", self.merits(window_size))
             self._moved_at = 0
             self._dwell_ns = DWELL_NS
             self.grow(now, window_size)
 
     def replace(self, now: int, window_size: int, reason: str) -> None:
-        """The primary became unusable: choose another at once."""
+        """The primary became unusable: choose another at once, the best of the cheapest."""
         if self.primary.usable:
             return
         merits = self.merits(window_size)
-        usable = [subflow for subflow in self._subflows if subflow.usable]
+        usable = [
+            (subflow, merit)
+            for subflow, merit in zip(self._subflows, merits, strict=True)
+            if subflow.usable
+        ]
+        if not usable and self.primary.drained:  # one that may answer is better than that
+            usable = [(subflow, 0.0) for subflow in self._subflows if not subflow.drained]
         if usable:
-            best = max(usable, key=lambda subflow: merits[subflow.index])
+            best, _ = min(usable, key=lambda choice: (choice[0].cost, -choice[1]))
             self._move(now, best, reason, merits)
             self.grow(now, window_size)
 
@@ -263,3 +308,8 @@ class PrimaryChooser:
         """Deal the growth budget out (P7); when pooling there is none."""
         if self._config.mode is not Mode.POOLED:
             self._budget.deal(now, self.primary, self.merits(window_size))
+
+
+def _nothing(subflow: Subflow) -> float:
+    """What is known of a subflow by a rule that measures nothing."""
+    return 0.0

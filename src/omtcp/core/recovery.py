@@ -136,14 +136,15 @@ class Recovery:
         reneged_at = self._reneged_at()
         if reneged_at is not None and reneged_at <= now:
             self._forget_sacked(self._heard_last)
-        return any(subflow.state is not PathState.DEFECTIVE for subflow in self._subflows)
+        in_use = [subflow for subflow in self._subflows if not subflow.drained]
+        return not in_use or any(subflow.state is not PathState.DEFECTIVE for subflow in in_use)
 
     def _overdue(self, now: int, subflow: Subflow) -> bool:
         at = self._overdue_at(subflow)
         return at is not None and at <= now
 
     def _gone_at(self, subflow: Subflow) -> int | None:
-        if subflow.silent_since is None or subflow.state is PathState.DEFECTIVE:
+        if subflow.silent_since is None or subflow.state is PathState.DEFECTIVE or subflow.drained:
             return None
         return subflow.silent_since + self._config.user_timeout_ns
 

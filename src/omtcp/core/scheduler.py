@@ -16,16 +16,20 @@ LIMIT_HANDICAP = 1.3
 
 
 def in_order(subflows: list[Subflow], primary: Subflow | None) -> list[Subflow]:
-    """The usable paths: the primary first, if there is one, then by RTT; those in timeout last.
+    """The usable paths, best first.
+
+    The cheapest come first; of those that cost the same the primary, if there is one, then by RTT.
+    Those in timeout come last, whatever they cost.
 
     Without a primary the order is a guess: the nearest first, but one that has lost already gives
     way to one of about the same distance that may still have everything to show.
     """
-    usable = [subflow for subflow in subflows if subflow.state == "active"]
+    usable = [subflow for subflow in subflows if subflow.usable]
     if len(usable) > 1:
         usable.sort(
             key=lambda subflow: (
                 subflow.timeouts > 0,
+                subflow.cost,
                 subflow is not primary,
                 subflow.rtt.srtt_ns
                 * (LIMIT_HANDICAP if primary is None and subflow.has_met_its_limit else 1),

@@ -8,29 +8,27 @@ behind the last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import NamedTuple
 
 from omtcp.core.config import Config, Mode
-from omtcp.core.congestion import make_controller
 from omtcp.core.congestion.base import initial_window
+from omtcp.core.costs import affordable
 from omtcp.core.coupler import Coupler
-from omtcp.core.handshake import choose_path
 from omtcp.core.losses import Kind
+from omtcp.core.membership import Founder, Membership
+from omtcp.core.paths import Paths
 from omtcp.core.pings import Pings
 from omtcp.core.plain_recovery import PlainRecovery
 from omtcp.core.primary import PrimaryChooser
 from omtcp.core.recovery import Recovery
-from omtcp.core.rtt import RttEstimator
 from omtcp.core.scheduler import for_new_data, for_retransmission, in_order
 from omtcp.core.scoreboard import Scoreboard
 from omtcp.core.send_buffer import Buffer, SendBuffer
 from omtcp.core.subflow import PathState, Subflow
-from omtcp.trace.events import Event, MetricsUpdated, PathChosen, Retransmission
+from omtcp.trace.events import Event, MetricsUpdated, Retransmission
 
 PING = "ping"
-ROTATE_AFTER = 2
-"""Timeouts in a row after which a connection that keeps to one path tries another."""
 
 
 class Plan(NamedTuple):
@@ -49,10 +47,10 @@ class Sender:
     def __init__(
         self,
         config: Config,
-        segment_sizes: list[int],
+        paths: Paths,
         *,
         first: int,
-        down: Container[int] = frozenset(),
+        segment_size: Callable[[int], int] = int,
         multipath: bool,
         sack: bool,
         random: Callable[[], float],
@@ -62,9 +60,9 @@ class Sender:
 
         Args:
             config: options.
-            segment_sizes: payload bytes per segment, per path.
+            paths: the paths there are, kept up to date by its owner.
             first: the path of the handshake, which is known to work.
-            down: paths that the host says are down, kept up to date by its owner.
+            segment_size: payload bytes of a segment on a path of a given size.
             multipath: whether more than one path may be used at a time.
             sack: whether the peer sends SACK.
             random: uniform in [0, 1).
@@ -73,22 +71,11 @@ class Sender:
         self.config = config
         self.policy = config.policy
         """The scheduling policy in force: the one option that changes while a connection lives."""
-        self._segment_sizes = segment_sizes
-        self._down = down
         self._report = report
         self.buffer = SendBuffer()
         self.board = Scoreboard()
-        self.subflows = [
-            Subflow(
-                index,
-                mss,
-                make_controller(config.congestion, mss=mss),
-                RttEstimator(min_rto_ns=config.min_rto_ns),
-            )
-            for index, mss in enumerate(segment_sizes)
-            if multipath or index == first
-        ]
-        first_subflow = self.subflows[first if multipath else 0]
+        founder = Founder(config, paths, segment_size)
+        self.subflows, first_subflow = founder.begin(first, multipath=multipath)
         self.pings = Pings(config, self.subflows, self.buffer, report)
         self.recovery = Recovery(config, self.board, self.subflows, self.pings, report)
         self.silence = self.recovery.silence
@@ -98,6 +85,20 @@ class Sender:
         if config.mode is Mode.POOLED:
             self.coupler = Coupler(config, self.subflows, report)
         first_subflow.state = PathState.ACTIVE
+        self._multipath = multipath
+        self._membership = Membership(
+            founder,
+            self.subflows,
+            multipath=multipath,
+            board=self.board,
+            losses=self.recovery.losses,
+            pings=self.pings,
+            chooser=self.chooser,
+            followers=[self.coupler] if self.coupler is not None else [],
+            report=report,
+        )
+        self._costs_differ = False
+        self._compare_costs()
         self.plain: PlainRecovery | None = None
         """How losses are found without SACK."""
         if not sack:
@@ -157,7 +158,7 @@ class Sender:
         if blocks and self._is_duplicate(ack, blocks):
             start, end = blocks.pop(0)
             answered = self.pings.answer(now, start, end)
-            if answered is not None and answered.heard_sent_at > answered.down_at:
+            if answered is not None and self._revives(answered):
                 first = answered.state is PathState.UNTRIED
                 self.silence.restore(now, answered)
                 if first:
@@ -172,6 +173,11 @@ class Sender:
             for credit in credited:
                 self.chooser.on_delivered(credit.send.subflow, credit.end - credit.start)
             self._touched |= touched
+
+    @staticmethod
+    def _revives(answered: Subflow) -> bool:
+        """Whether an answered ping puts a path to use, which the host or operator may forbid."""
+        return answered.heard_sent_at > answered.down_at and not answered.drained
 
     @staticmethod
     def _is_duplicate(ack: int, blocks: list[tuple[int, int]]) -> bool:
@@ -214,15 +220,21 @@ class Sender:
                 self.pings.hasten(now, subflow)
             return
         subflow.down_at = now
-        if len(self.subflows) == 1:
-            if self._take_next_path(subflow, "down"):
-                self.recovery.losses.resend(now, subflow)
-                subflow.controller.restart(initial_window(subflow.mss), now)
-        elif subflow.usable and any(
+        if not self._multipath:
+            self._membership.on_link_down(now, subflow)
+        elif subflow.state is PathState.ACTIVE and any(
             other.usable for other in self.subflows if other is not subflow
         ):
             self.silence.suspect(now, subflow)
             self.chooser.replace(now, self.window_size, "down")
+
+    def on_paths(self, now: int) -> None:
+        """Paths were added, removed, drained or undrained, or cost something else now."""
+        self._membership.follow(now, max(self.window_size, 1))
+        self._compare_costs()
+
+    def _compare_costs(self) -> None:
+        self._costs_differ = len({subflow.cost for subflow in self.subflows}) > 1
 
     def settle(self, now: int) -> None:
         """Act on what has been acknowledged since the last call."""
@@ -246,6 +258,8 @@ class Sender:
             self.buffer.release(self.board.una)
         if self.plain is None:
             self._look_for_silence(now)
+        if not self._multipath:
+            self._membership.settle_alone(now)
 
     def _on_loss(self, subflow: Subflow) -> None:
         """A congestion event on `subflow`: whoever decides about growth wants to know."""
@@ -290,10 +304,12 @@ class Sender:
         return not self.fin_acked
 
     def _retransmit(self, now: int) -> Plan | None:
-        paths = self._paths()
         first = self.board.lost.values[0]
-        if first.lost_by == Kind.PROBE:  # it asks another path
+        if first.lost_by == Kind.PROBE:  # it asks another path, whatever that costs
+            paths = in_order(self.subflows, self.best)
             paths = [path for path in paths if path is not first.subflow] or paths
+        else:
+            paths = self._paths()
         subflow, room = for_retransmission(now, paths)
         if subflow is None:
             return None
@@ -353,16 +369,23 @@ class Sender:
 
     def _paths(self) -> list[Subflow]:
         if len(self.subflows) == 1:
-            return self.subflows
+            return [subflow for subflow in self.subflows if not subflow.drained]
         guess = self.config.mode is Mode.PRIMARY and not self.chooser.settled
-        return in_order(self.subflows, None if guess else self.best)
+        paths = in_order(self.subflows, None if guess else self.best)
+        if self._costs_differ and self.config.mode is Mode.PRIMARY:
+            paths = affordable(paths, self.chooser.primary)
+        return paths
 
     @property
     def best(self) -> Subflow:
-        """The path that is filled first: the primary, or when pooling the nearest."""
+        """The path that is filled first: the primary, or when pooling the cheapest and nearest."""
         if self.config.mode is Mode.POOLED:
             usable = [subflow for subflow in self.subflows if subflow.usable]
-            return min(usable, key=lambda subflow: subflow.rtt.srtt_ns, default=self.subflows[0])
+            return min(
+                usable,
+                key=lambda subflow: (subflow.cost, subflow.rtt.srtt_ns),
+                default=self.chooser.primary,
+            )
         return self.chooser.primary
 
     @property
@@ -400,28 +423,10 @@ class Sender:
                 self._on_loss(subflow)
         if self.plain is None:
             self._look_for_silence(now)
-        if len(self.subflows) == 1:
-            self._rotate(self.subflows[0])
+        if not self._multipath:
+            self._membership.on_timeout(self.subflows[0])
+            self._membership.settle_alone(now)
         return alive
-
-    def _rotate(self, subflow: Subflow) -> None:
-        """A connection on one path moves to the next after two timeouts in a row."""
-        if subflow.timeouts < ROTATE_AFTER or len(self._segment_sizes) == 1:
-            return
-        self._take_next_path(subflow, "timeout")
-
-    def _take_next_path(self, subflow: Subflow, reason: str) -> bool:
-        """Whether there was another path to move the only subflow to."""
-        index = choose_path(subflow.index + 1, len(self._segment_sizes), self._down)
-        if index == subflow.index:
-            return False
-        subflow.timeouts = 0
-        subflow.index = index
-        subflow.mss = self._segment_sizes[subflow.index]
-        subflow.controller.set_mss(subflow.mss)
-        if self._report:
-            self._report(PathChosen(subflow.index, -1, reason, ()))
-        return True
 
     def evaluate(self, now: int) -> int:
         """Re-choose the primary; return the time to the next evaluation (P9)."""
@@ -444,7 +449,7 @@ class Sender:
                     subflow.rtt.srtt_ns,
                     subflow.in_flight,
                     subflow.delivered,
-                    subflow.state,
+                    subflow.status,
                     subflow is self.chooser.primary,
                 )
             )

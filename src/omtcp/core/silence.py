@@ -47,7 +47,7 @@ class Silence:
         """
         suspects = []
         for subflow in sorted(self._subflows, key=lambda subflow: subflow.heard_at):
-            if not subflow.usable:
+            if subflow.state is not PathState.ACTIVE:  # a drained one may still owe something
                 continue
             due = self._suspect_at(subflow)
             if due is None or due > now:
@@ -63,7 +63,7 @@ class Silence:
         return suspects
 
     def _suspect_at(self, subflow: Subflow) -> int | None:
-        if sum(other.usable for other in self._subflows) < 2:
+        if not any(other.usable for other in self._subflows if other is not subflow):
             return self._probe_timeout_at(subflow)
         floor_ns = self._config.suspect_floor_ns
         if not subflow.rtt.has_sample:
@@ -168,6 +168,8 @@ class Silence:
         After a real silence its window starts small and slow-starts towards the old ssthresh. A
         silence of less than an RTO was no outage but the loss of whatever was on its way.
         """
+        if subflow.drained:
+            return
         if subflow.state is PathState.ACTIVE:
             if subflow.timeouts:  # it had not been suspected, as all paths were silent
                 subflow.timeouts = 0
@@ -192,6 +194,8 @@ class Silence:
 
     def deadline(self, subflow: Subflow) -> int | None:
         """When `check` may have something to say about `subflow`."""
-        if not subflow.usable or self._probed.get(subflow.index, -1) >= subflow.heard_at:
+        if subflow.state is not PathState.ACTIVE:
+            return None
+        if self._probed.get(subflow.index, -1) >= subflow.heard_at:
             return None
         return self._suspect_at(subflow)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omtcp.core.config import MILLISECOND
 from omtcp.core.pacing import Pacer
+from omtcp.core.paths import Tally
 from omtcp.core.prr import ProportionalRateReduction
 from omtcp.core.rack import Rack
 from omtcp.core.ranges import RangeSet
@@ -94,6 +95,11 @@ class Subflow:
         self.controller = controller
         self.rtt = rtt
         self.state = PathState.UNTRIED
+        self.cost = 0
+        self.drained = False
+        """Whether the operator lets it carry nothing more, not even pings."""
+        self.tally = Tally()
+        """Where its path's traffic is counted, whatever becomes of the connection."""
 
         self.position = 0
         self.in_flight = 0
@@ -145,7 +151,12 @@ class Subflow:
     @property
     def usable(self) -> bool:
         """Whether data may be sent over it."""
-        return self.state is PathState.ACTIVE
+        return self.state is PathState.ACTIVE and not self.drained
+
+    @property
+    def status(self) -> str:
+        """Its state in one word, for people and traces."""
+        return "drained" if self.drained else self.state
 
     @property
     def has_met_its_limit(self) -> bool:
@@ -216,8 +227,10 @@ class Subflow:
             self.reduction.on_sent(size)
         self.owed = max(self.owed - size, 0)
         self.sent_bytes += size
+        self.tally.sent += size
         if origin is not None:
             self.resent_bytes += size
+            self.tally.resent += size
         return send
 
     def credit(self, now: int, send: Send, start: int, end: int, was_lost: bool) -> None:

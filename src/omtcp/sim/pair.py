@@ -228,6 +228,16 @@ class Pair:
         pipe = self.back if path == BACK else self.forward[path]
         pipe.configure(self.now, config, lose_in_flight=lose_in_flight)
 
+    def add_link(self, link: LinkConfig, *, cost: int = 0) -> int:
+        """Give the server one more path, now; its index."""
+        self.forward.append(Pipe[Segment](link, self._random))
+        self.path_drops.append([])
+        self._deliver_by.append(partial(self._deliver, len(self._deliver_by)))
+        self.behind.append(None)
+        path = self.server.add_path(self.now, link.mtu or MTU, cost=cost)
+        self._drain()
+        return path
+
     def cross_traffic(
         self, path: int, rate_bps: int, *, start: int = 0, end: int, packet_size: int = 1500
     ) -> ConstantRate:
@@ -384,7 +394,7 @@ class Pair:
                 if connection.has_events:
                     self.remote.touch(connection)
             while (reply := self.server.poll_reply()) is not None:
-                self._forward(0, reply.segment, 1)
+                self._forward(reply.path, reply.segment, 1)
             while (reply := self.remote.poll_reply()) is not None:
                 self._backward(reply.segment, 1)
 

@@ -62,7 +62,7 @@ class LossDetected(Event):
 class Retransmission(Event):
     """A range that `from_path` lost goes out again on `path`.
 
-    Kind is fast (P3), slow (P4), timeout (P5), suspect (a silent path's data) or probe.
+    Kind is fast (P3), slow (P4), timeout (P5), suspect (a silent path's data), probe or removed.
     """
 
     path: int
@@ -112,6 +112,44 @@ class PathDefective(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PathAdded(Event):
+    """There is one more path, called `name`; connections ping it before they use it."""
+
+    path: int
+    name: str
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathDrained(Event):
+    """`path` carries nothing new; what is under way is waited for."""
+
+    path: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathUndrained(Event):
+    """`path` may be used again."""
+
+    path: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathRemoved(Event):
+    """`path` is no more; its index stays its own."""
+
+    path: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathCostChanged(Event):
+    """`path` costs something else."""
+
+    path: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
 class WindowChanged(Event):
     """A congestion window was cut or restarted; reason is loss, timeout, restored or mss."""
 
@@ -134,6 +172,9 @@ class MetricsUpdated(Event):
     state: str
     primary: bool
 
+
+NO_CONNECTION = 0
+"""Stands for a connection in events that concern all of them."""
 
 Sink = Callable[[int, int, Event], None]
 """Called as sink(now_ns, connection_id, event)."""

@@ -8,6 +8,7 @@ from random import Random
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection, Flow, Transmit
 from omtcp.core.events import Event
+from omtcp.core.paths import Paths
 from omtcp.core.state import State
 from omtcp.trace.events import Event as TraceEvent
 from omtcp.wire.seq import seq_add, seq_diff
@@ -62,7 +63,7 @@ class Talk:
         self.connection = Connection(
             config or Config(),
             FLOW,
-            [1460] * paths,
+            Paths([1460] * paths),
             iss=ISS,
             random=Random(seed).random,
             sink=lambda now, connection, event: self.trace.append(event),

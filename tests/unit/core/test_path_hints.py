@@ -10,7 +10,6 @@ import pytest
 
 from omtcp.core.config import Config, Mode
 from omtcp.core.endpoint import Endpoint
-from omtcp.core.handshake import choose_path
 from omtcp.core.subflow import PathState
 from omtcp.link import LinkConfig
 from omtcp.sim.pair import Pair
@@ -234,7 +233,7 @@ class TestTheWayItCame:
         door.end.handle_path(door.now, 2, False)
         door.knock(1)
         assert [path for path, _ in door.sent()] == [1]
-        assert [door.wait() for _ in range(3)] == [[0], [0], [1]]
+        assert [door.wait() for _ in range(3)] == [[0], [1], [0]]
         door.end.handle_path(door.now, 2, True)
         assert door.wait() == [2]
 
@@ -265,11 +264,3 @@ class TestTheWayItCame:
         door.end.handle_path(door.now, 2, False)
         door.knock(2, to=81)
         assert [reply.path for reply in iter(door.end.poll_reply, None)] == [0]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "down", "chosen"),
-    [(0, (), 0), (4, (), 1), (1, (1,), 2), (2, (2, 0), 1), (1, (0, 1, 2), 1)],
-)
-def test_choose_path(wanted: int, down: tuple[int, ...], chosen: int) -> None:
-    assert choose_path(wanted, 3, down) == chosen

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from omtcp.core.config import Config
+from omtcp.core.paths import Paths
 from omtcp.core.sender import Plan, Sender
 from omtcp.trace.events import Event, LossDetected, WindowChanged
 
@@ -17,7 +18,7 @@ class PlainPeer:
         self.events: list[Event] = []
         self.sender = Sender(
             Config(congestion="reno", min_rto_ns=200 * MS),
-            [MSS],
+            Paths([MSS]),
             first=0,
             multipath=False,
             sack=False,

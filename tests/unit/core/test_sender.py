@@ -1,12 +1,16 @@
 """The send half as a whole: plans, acknowledgments, pings, the host's news, the stream's end."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from omtcp.core.config import Config, Mode
 from omtcp.core.losses import Kind
+from omtcp.core.membership import ROTATE_AFTER
+from omtcp.core.paths import Paths
 from omtcp.core.primary import TRIED
 from omtcp.core.send_buffer import KEPT_BEHIND
-from omtcp.core.sender import PING, ROTATE_AFTER, Plan, Sender
+from omtcp.core.sender import PING, Plan, Sender
 from omtcp.core.subflow import PathState
 from omtcp.trace.events import (
     Event,
@@ -34,18 +38,20 @@ class Rig:
         first: int = 0,
         multipath: bool = True,
         sack: bool = True,
-        down: set[int] | None = None,
+        down: Iterable[int] = (),
         traced: bool = True,
         written: int = 1000,
         settled: bool = True,
     ) -> None:
         self.now = 10 * SECOND
         self.events: list[Event] = []
+        self.paths = Paths([MSS] * len(rtts_ms))
+        for path in down:
+            self.paths[path].up = False
         self.sender = Sender(
             config or Config(congestion="reno"),
-            [MSS] * len(rtts_ms),
+            self.paths,
             first=first,
-            down=down if down is not None else set(),
             multipath=multipath,
             sack=sack,
             random=lambda: 0.25,
