@@ -1,9 +1,20 @@
 """The bench's cases by name."""
 
 from omtcp.bench.case import Case, Ratio
-from omtcp.bench.downloads import subject
+from omtcp.bench.downloads import flood_subject, subject
 from omtcp.bench.ground import Ground
-from omtcp.bench.stacks import ASYNCIO, KERNEL, OMTCP, kernel, kernel_asyncio, omtcp
+from omtcp.bench.peer_stacks import pasta, pmd_pytcp, pytcp, slirp4netns
+from omtcp.bench.stacks import (
+    ASYNCIO,
+    KERNEL,
+    MPTCP,
+    OMTCP,
+    POOLED,
+    kernel,
+    kernel_asyncio,
+    kernel_mptcp,
+    omtcp,
+)
 from omtcp.bench.visits import hurry_subject, idle_subject
 from omtcp.errors import LocalError
 
@@ -19,9 +30,37 @@ def _bulk() -> Case:
     return Case(
         name="bulk",
         about="one connection, one path, veth with its offloads",
-        subjects=(subject(omtcp(), ground), subject(kernel(), ground)),
+        subjects=(
+            subject(omtcp(), ground),
+            subject(kernel(), ground),
+            subject(kernel_mptcp(), ground),
+        ),
         metrics=_BULK,
-        ratios=(_against("goodput"), _against("cpu_per_gb")),
+        ratios=(
+            _against("goodput"),
+            _against("cpu_per_gb"),
+            _against("goodput", to=MPTCP),
+            _against("cpu_per_gb", to=MPTCP),
+        ),
+    )
+
+
+def _bulk_two() -> Case:
+    one, two = Ground(), Ground(uplinks=2)
+    return Case(
+        name="bulk-two",
+        about="one connection over two paths, veths with their offloads",
+        subjects=(
+            subject(omtcp(POOLED, "pooled"), two),
+            subject(omtcp(), one),
+            subject(kernel_mptcp(), two),
+        ),
+        metrics=_BULK,
+        ratios=(
+            _against("goodput", POOLED, OMTCP),
+            _against("goodput", POOLED, MPTCP),
+            _against("cpu_per_gb", POOLED, MPTCP),
+        ),
     )
 
 
@@ -29,10 +68,71 @@ def _bulk_frames() -> Case:
     ground = Ground(frames=True)
     return Case(
         name="bulk-frames",
-        about="the same with offloads off: MTU-sized frames on the wire",
-        subjects=(subject(omtcp(), ground), subject(kernel(), ground)),
+        about="one connection, offloads off: MTU-sized frames on the wire",
+        subjects=(
+            subject(omtcp(), ground),
+            subject(kernel(), ground),
+            subject(kernel_mptcp(), ground),
+        ),
         metrics=_BULK,
-        ratios=(_against("goodput"), _against("cpu_per_gb")),
+        ratios=(_against("goodput"), _against("cpu_per_gb"), _against("goodput", to=MPTCP)),
+    )
+
+
+def _gigabit() -> Case:
+    ground = Ground(frames=True, rate="1gbit", pairs=True)
+    return Case(
+        name="gigabit",
+        about="1 Gbit/s by a token bucket, a receiver that acknowledges every second segment",
+        subjects=(subject(omtcp(), ground), subject(kernel(), ground)),
+        metrics=("goodput", "core", "cpu_per_gb", "user_per_gb", "acks_per_mb", "calls_per_mb"),
+        ratios=(_against("goodput"), _against("core")),
+    )
+
+
+def _hundred() -> Case:
+    ground = Ground()
+    subjects = [
+        subject(stack, ground, name=f"{stack.name}, {count}", downloads=count)
+        for stack in (omtcp(), kernel())
+        for count in (100, 1)
+    ]
+    return Case(
+        name="hundred",
+        about="100 downloads at once against one",
+        subjects=tuple(subjects),
+        metrics=("goodput", "jain", "cpu_per_gb", "core", "calls_per_mb", "memory_mb"),
+        ratios=(
+            _against("goodput", f"{OMTCP}, 100", f"{OMTCP}, 1"),
+            _against("goodput", f"{KERNEL}, 100", f"{KERNEL}, 1"),
+            _against("goodput", f"{OMTCP}, 100", f"{KERNEL}, 100"),
+        ),
+    )
+
+
+def _flood() -> Case:
+    return Case(
+        name="flood",
+        about="four downloads while 20 000 SYNs a second pour in from nowhere",
+        subjects=(flood_subject(omtcp()), flood_subject(kernel())),
+        metrics=("kept", "goodput", "quiet", "flood_rate", "core", "memory_mb"),
+        ratios=(_against("kept"),),
+        duration_s=4.0,
+    )
+
+
+def _peers() -> Case:
+    ground = Ground()
+    peers = (pmd_pytcp(), pytcp(), slirp4netns(), pasta())
+    return Case(
+        name="peers",
+        about="one download each from other stacks in user space, MTU 1500",
+        subjects=(subject(omtcp(), ground), *(subject(peer, ground) for peer in peers)),
+        metrics=("goodput", "cpu_per_gb", "core", "memory_mb"),
+        ratios=tuple(
+            _against(metric, to=peer.name) for peer in peers for metric in ("goodput", "cpu_per_gb")
+        ),
+        duration_s=2.0,
     )
 
 
@@ -65,7 +165,18 @@ def _handshakes() -> Case:
 
 
 CASES: dict[str, Case] = {
-    case.name: case for case in (_bulk(), _bulk_frames(), _idle(), _handshakes())
+    case.name: case
+    for case in (
+        _bulk(),
+        _bulk_two(),
+        _bulk_frames(),
+        _gigabit(),
+        _hundred(),
+        _handshakes(),
+        _idle(),
+        _flood(),
+        _peers(),
+    )
 }
 
 

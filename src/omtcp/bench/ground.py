@@ -7,15 +7,20 @@ from pathlib import Path
 
 from omtcp.lab.case import Case
 from omtcp.lab.netns import run_tool
-from omtcp.lab.network import Network
+from omtcp.lab.network import CLIENT, Network
 from omtcp.link.spec import parse_link
 
 _TBF = "tbf rate {rate} burst 64kb limit 512kb"
+_PAIR = 3100
+"""Bytes of more than two frames and less than three: receive offload joins two and no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """uplinks: how many veths. frames: no offloads, so that what crosses is as on a wire.
+
+    pairs: the receiver acknowledges every second segment at once, as RFC 9293 wants it. Linux does
+    so only while its reader keeps up with each frame, which no veth gives it the time for.
 
     rate: bits per second as tc(8) takes them, per uplink, None for as fast as it goes; a token
     bucket at the server's end, behind 4 ms of queue at 1 Gbit/s.
@@ -24,6 +29,7 @@ class Ground:
     uplinks: int = 1
     frames: bool = False
     rate: str | None = None
+    pairs: bool = False
 
     @contextmanager
     def network(self, directory: Path) -> Iterator[Network]:
@@ -38,4 +44,15 @@ class Ground:
                     qdisc = _TBF.format(rate=self.rate).split()
                     command = ["tc", "qdisc", "add", "dev", uplink.device, "root", *qdisc]
                     run_tool(network.server.command(command))
+            if self.pairs:
+                _acknowledge_pairs(network)
             yield network
+
+
+def _acknowledge_pairs(network: Network) -> None:
+    """Receive offload joins two frames, and the route says to acknowledge what it gave at once."""
+    for index in range(len(network.uplinks)):
+        run_tool(network.client.command(["ethtool", "-K", f"eth{index}", "gro", "on"]))
+        network.client.ip([f"link set eth{index} gro_max_size {_PAIR}"])
+    home = network.uplinks[network.case.return_index()].address[4]
+    network.client.ip([f"route replace {network.served} via {home} src {CLIENT[4]} quickack 1"])

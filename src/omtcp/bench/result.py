@@ -44,8 +44,10 @@ class RatioResult:
     def label(self) -> str:
         """For people, within its case."""
         metric = METRICS[self.ratio.metric]
-        better = " (the inverse: above 1 is less)" if metric.lower else ""
-        return f"{metric.heading}: {self.ratio.of} to {self.ratio.to}{better}"
+        above, below = self.ratio.of, self.ratio.to
+        if metric.lower:
+            above, below = below, above
+        return f"{metric.heading}, {above} over {below}"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omtcp.bench.case import Setting, present
+from omtcp.errors import SetupError
 from omtcp.lab.kernel_server import Service
+from omtcp.lab.mptcp import require_mptcp
 from omtcp.lab.network import Network
 from omtcp.lab.processes import Process, python_module
 from omtcp.lab.senders import PORT
@@ -16,17 +18,28 @@ BIG = "big"
 SMALL = "small"
 """A file of 1 KB."""
 OMTCP = "omtcp"
+POOLED = "omtcp pooled"
 KERNEL = "kernel CUBIC"
+MPTCP = "kernel MPTCP"
 ASYNCIO = "kernel asyncio"
+
+
+def _served(network: Network) -> str:
+    return network.served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """command: prepares the network for the stack and tells what to run there."""
+    """command: prepares the network for the stack and tells what to run there.
+
+    address: where clients find it. mptcp: whether clients must speak Multipath TCP.
+    """
 
     name: str
     command: Callable[[Network, Path], list[str]]
     absent: Callable[[], str | None] = present
+    address: Callable[[Network], str] = _served
+    mptcp: bool = False
 
     @contextmanager
     def serving(self, network: Network, setting: Setting) -> Iterator[Process]:
@@ -64,6 +77,27 @@ def kernel(name: str = KERNEL, cc: str = "cubic") -> Stack:
         return service.command()
 
     return Stack(name=name, command=command)
+
+
+def kernel_mptcp(name: str = MPTCP) -> Stack:
+    """The kernel's Multipath TCP over all uplinks, at both ends, with sendfile."""
+
+    def command(network: Network, root: Path) -> list[str]:
+        network.multihome(0)
+        service = Service(root=str(root), address="", port=PORT, mptcp=True)
+        return service.command()
+
+    def address(network: Network) -> str:
+        return network.uplinks[0].address[network.case.family]
+
+    def absent() -> str | None:
+        try:
+            require_mptcp()
+        except SetupError as error:
+            return str(error)
+        return None
+
+    return Stack(name=name, command=command, absent=absent, address=address, mptcp=True)
 
 
 def kernel_asyncio(name: str = ASYNCIO) -> Stack:

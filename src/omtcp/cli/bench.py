@@ -19,8 +19,8 @@ from omtcp.cli.lab import orderly_exit
 from omtcp.errors import LocalError
 from omtcp.link.spec import parse_time
 
-_QUICK_S = 0.7
-_QUICK_WARMUP_S = 0.4
+_QUICK_S = 0.4
+_QUICK_WARMUP_S = 0.2
 
 
 def _list_cases(console: Console) -> None:

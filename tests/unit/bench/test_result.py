@@ -54,7 +54,8 @@ def test_above_one_is_better_whichever_way_the_metric_goes() -> None:
     assert goodput.spread == Spread(2.0, 1.0, 3.0, 3)
     assert cost.spread.median == 2.0
     assert goodput.key == "bulk: goodput: ours / theirs"
-    assert "inverse" in cost.label
+    assert goodput.label == "Mbit/s, ours over theirs"
+    assert cost.label == "CPU s/GB, theirs over ours"
     assert "2.00 (1.00 – 3.00)" in ratio_line(goodput)
 
 
