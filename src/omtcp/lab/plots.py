@@ -1,7 +1,5 @@
-"""The report's plots, as SVG text that takes its colours from the page around it."""
+"""The report's plots."""
 
-import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,60 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from omtcp.lab.result import Result, RunResult, Series
+from omtcp.lab.svg import EVENT, INK, KERNEL, MUTED, PATHS, SENDERS, STYLE, WIDTH, svg
 
-# Matplotlib wants colours; the page wants variables, for light and dark. Each of these stands for
-# one and is replaced in the finished SVG.
-_VARIABLES = {
-    "#010101": "var(--ink)",
-    "#020202": "var(--muted)",
-    "#030303": "var(--grid)",
-    "#040404": "var(--event)",
-    "#050505": "var(--kernel)",
-    "#060606": "var(--path-0)",
-    "#070707": "var(--path-1)",
-    "#080808": "var(--path-2)",
-    "#090909": "var(--path-3)",
-    "#0a0a0a": "var(--sender-0)",
-    "#0b0b0b": "var(--sender-1)",
-    "#0c0c0c": "var(--sender-2)",
-}
-_INK, _MUTED, _GRID, _EVENT, _KERNEL, *_REST = _VARIABLES
-_PATHS, _SENDERS = _REST[:4], _REST[4:]
-_WIDTH = 9.2
-_STYLE: Any = {  # matplotlib types its settings one by one
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.labelcolor": _MUTED,
-    "axes.edgecolor": _GRID,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.6,
-    "axes.linewidth": 0.8,
-}
 _MAX_LABELS = 12
 
 
-def _svg(figure: Figure, title: str) -> str:
-    """The figure as an <svg> element, colours replaced by the page's variables."""
-    buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, variable)
-    text = re.sub(r"font: ([^;]*?)'[^']*'[^;\"]*", r"font: \1 inherit", text)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
-
-
 def _axes(count: int, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     axes = figure.subplots(count, 1, sharex=True, squeeze=False, height_ratios=heights)
     flat = [axis for row in axes for axis in row]
     for axis in flat:
@@ -84,7 +35,7 @@ def _events(axes: Sequence[Axes], events: Sequence[tuple[float, str]]) -> None:
     """A dashed line per scripted event through all plots, named above the first."""
     for second, _ in events:
         for axis in axes:
-            axis.axvline(second, color=_EVENT, linewidth=0.9, linestyle=(0, (3, 3)))
+            axis.axvline(second, color=EVENT, linewidth=0.9, linestyle=(0, (3, 3)))
     if len(events) > _MAX_LABELS:
         return
     for second, label in events:
@@ -95,12 +46,12 @@ def _events(axes: Sequence[Axes], events: Sequence[tuple[float, str]]) -> None:
             xytext=(3, 2),
             textcoords="offset points",
             fontsize=8,
-            color=_EVENT,
+            color=EVENT,
         )
 
 
 def _finish(axis: Axes, label: str, *, legend: bool = True) -> None:
-    axis.set_title(label, loc="left", fontsize=9, color=_MUTED, pad=16)
+    axis.set_title(label, loc="left", fontsize=9, color=MUTED, pad=16)
     axis.set_ylim(bottom=0)
     handles, _ = axis.get_legend_handles_labels()
     if legend and len(handles) > 1:
@@ -116,21 +67,21 @@ def _finish(axis: Axes, label: str, *, legend: bool = True) -> None:
             fontsize=8.5,
             borderaxespad=0,
             handlelength=1.4,
-            labelcolor=_INK,
+            labelcolor=INK,
         )
 
 
 def sender_colour(result: Result, sender: str) -> str:
     """The reference is drawn back, the senders under test in colours of their own."""
     if sender.startswith("kernel"):
-        return _KERNEL
+        return KERNEL
     others = [name for name in result.senders() if not name.startswith("kernel")]
-    return _SENDERS[others.index(sender) % len(_SENDERS)]
+    return SENDERS[others.index(sender) % len(SENDERS)]
 
 
 def goodput_plot(result: Result) -> str:
     """Goodput at the receiver: the typical run of each sender, its other runs faint."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _axes(1, [2.7])
         for sender in result.senders():
             colour, typical = sender_colour(result, sender), result.typical(sender)
@@ -142,7 +93,7 @@ def goodput_plot(result: Result) -> str:
         _finish(axes[0], "Goodput at the receiver, Mbit/s")
         axes[0].set_xlabel("seconds")
         _limit(axes[0], [run for sender in result.senders() for run in result.of(sender)])
-    return _svg(figure, "Goodput over time")
+    return svg(figure, "Goodput over time")
 
 
 def _limit(axis: Axes, runs: Sequence[RunResult]) -> None:
@@ -159,19 +110,19 @@ def paths_plot(result: Result, run: RunResult, beside: RunResult | None) -> str:
 
     The reference, if given, is drawn beside in the plots of window and RTT.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _axes(4, [1.8, 0.62, 1.8, 1.8])
         load, primary, window, rtt = axes
         for name, series in run.uplinks.items():
             if name.isdecimal():
-                _line(load, series, _PATHS[int(name) % 4], _path_name(int(name)))
+                _line(load, series, PATHS[int(name) % 4], _path_name(int(name)))
         _primary(primary, run)
         if beside is not None:
             for reference in beside.paths.values():
-                _line(window, _kilobytes(reference.cwnd), _KERNEL, beside.sender, linewidth=1.0)
-                _line(rtt, reference.srtt_ms, _KERNEL, beside.sender, linewidth=1.0)
+                _line(window, _kilobytes(reference.cwnd), KERNEL, beside.sender, linewidth=1.0)
+                _line(rtt, reference.srtt_ms, KERNEL, beside.sender, linewidth=1.0)
         for number, path in sorted(run.paths.items()):
-            colour = _PATHS[number % 4]
+            colour = PATHS[number % 4]
             _line(window, _kilobytes(path.cwnd), colour, _path_name(number))
             _line(rtt, path.srtt_ms, colour, _path_name(number))
         _events(axes, result.events)
@@ -180,7 +131,7 @@ def paths_plot(result: Result, run: RunResult, beside: RunResult | None) -> str:
         _finish(rtt, "Smoothed round trip, ms")
         rtt.set_xlabel("seconds")
         _limit(rtt, [run])
-    return _svg(figure, f"{run.sender}: uplinks, primary, windows and round trips over time")
+    return svg(figure, f"{run.sender}: uplinks, primary, windows and round trips over time")
 
 
 def _kilobytes(series: Series) -> Series:
@@ -196,8 +147,8 @@ def _primary(axis: Axes, run: RunResult) -> None:
         return
     ends = [*(second for second, _ in points[1:]), end]
     for (start, path), stop in zip(points, ends, strict=True):
-        axis.axvspan(start, stop, ymin=0.15, ymax=0.85, color=_PATHS[path % 4], linewidth=0)
+        axis.axvspan(start, stop, ymin=0.15, ymax=0.85, color=PATHS[path % 4], linewidth=0)
     axis.set_ylim(0, 1)
     axis.set_yticks([])
     axis.grid(visible=False)
-    axis.set_title("Primary", loc="left", fontsize=9, color=_MUTED, pad=4)
+    axis.set_title("Primary", loc="left", fontsize=9, color=MUTED, pad=4)
