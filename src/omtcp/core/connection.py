@@ -73,7 +73,10 @@ class Flow(NamedTuple):
 
 
 class Transmit(NamedTuple):
-    """A segment to send now over `path`, cut into pieces of `segment_size` payload bytes."""
+    """A segment to send now over `path`, cut into pieces of `segment_size` payload bytes.
+
+    It may be longer than a packet can be: `wire.train` has the pieces that devices take.
+    """
 
     connection: Connection
     path: int

@@ -14,6 +14,7 @@ from omtcp.core.rack import Rack
 from omtcp.core.ranges import RangeSet
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
+from omtcp.wire.train import super_segment_size
 
 if TYPE_CHECKING:
     from omtcp.core.congestion.base import CongestionController
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 DELAYED_ACK_NS = 50_000_000
 """How long the ACK of a lone segment may take beyond the round trip: 40 ms with Linux."""
 
-BURST_MOST = 65_000
+TRAIN = 4
+"""Super-segments in a burst, where a tick is worth as many: what is paid per burst is shared."""
+NEAR_MOST = TRAIN * 65_000
 NEAR_NS = MILLISECOND // 2
-"""The larger bursts of near paths halve with each such step of the round trip."""
+"""What near paths may burst beyond their rate: it halves with each such step of the round trip."""
 
 
 class PathState(StrEnum):
@@ -190,7 +193,7 @@ class Subflow:
 
     @property
     def quantum(self) -> int:
-        """Largest burst: a tick at the current rate, within 2 segments and 64 KiB, never none.
+        """Largest burst: a tick at the current rate, from two segments to a few super-segments.
 
         Near by, where queues drain in no time, up to a quarter of the window more, as Linux has it.
         There the RTT is mostly our own processing: a burst that shrank when that takes longer
@@ -201,8 +204,11 @@ class Subflow:
         burst = 10 * mss
         if rtt.srtt_ns:
             burst = cwnd * self.pacer.tick_ns // rtt.srtt_ns
-            burst += min(BURST_MOST >> rtt.min_rtt_ns // NEAR_NS, cwnd // 4)
-        return min(max(burst // mss, 2), max(BURST_MOST // mss, 1)) * mss
+            burst += min(NEAR_MOST >> rtt.min_rtt_ns // NEAR_NS, cwnd // 4)
+        full = super_segment_size(mss)
+        if burst < full:
+            return min(max(burst // mss, 2) * mss, full)
+        return min(burst // full, TRAIN) * full
 
     def oldest(self) -> Send | None:
         """The first transmission with bytes outstanding."""

@@ -20,6 +20,7 @@ from omtcp.wire.header import HeaderWriter
 from omtcp.wire.packet import IcmpPacket, TcpPacket, parse_packet
 from omtcp.wire.pure_ack import AckFold
 from omtcp.wire.tcp import CWR
+from omtcp.wire.train import super_segments
 
 READ_BATCH = 64
 """Packets read before the core is asked what to send: ACKs are folded, then acted on once."""
@@ -197,9 +198,8 @@ class Driver:
         self._tell(connection)
         sent = 0
         while sent < SEND_BATCH and (transmit := connection.poll_transmit(now)) is not None:
-            self._send(transmit)
-            sent += 1
-        if sent == SEND_BATCH or connection.has_events:
+            sent += self._send(transmit)
+        if sent >= SEND_BATCH or connection.has_events:
             self._endpoint.touch(connection)
             return sent
         self._endpoint.settle(now, connection)
@@ -211,24 +211,29 @@ class Driver:
         while (event := connection.poll_event()) is not None:
             self._on_event(connection, event)
 
-    def _send(self, transmit: Transmit) -> None:
-        connection, path, segment, segment_size = transmit
-        writer = self._writer(connection, path)
+    def _send(self, transmit: Transmit) -> int:
+        """Write a segment of any length; return how many writes it took."""
+        connection, path, whole, segment_size = transmit
+        writer, write = self._writer(connection, path), self._tuns[path].write
+        ip_header_length = writer.ip_header_length
+        count = 0
         try:
-            sent = self._tuns[path].write(
-                writer.header(segment),
-                segment.payload,
-                segment_size,
-                writer.ip_header_length,
-                segment.flags & CWR != 0,
-            )
-            self.refused += not sent
+            for segment in super_segments(whole, segment_size):
+                count += 1
+                self.refused += not write(
+                    writer.header(segment),
+                    segment.payload,
+                    segment_size,
+                    ip_header_length,
+                    segment.flags & CWR != 0,
+                )
         except PayloadError as error:
             _log.warning("%s: %s", connection.flow.peer, error)
             connection.abort()
             self._endpoint.touch(connection)
         except PathError as error:
             _log.debug("%s", error)  # like loss: the path will be suspected
+        return count
 
     def _writer(self, connection: Connection, path: int) -> HeaderWriter:
         writers = self._writers.get(connection)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omtcp.core.subflow import DELAYED_ACK_NS, DeliveryOrder, PathState
+from omtcp.wire.train import super_segment_size
 
 from .sending import MS, MSS, SECOND, make_subflow, settle_rtt
 
@@ -76,21 +77,22 @@ class TestQuantum:
         [
             (10 * MSS, 100, 2 * MSS),
             (1000 * MSS, 100, 10 * MSS),
-            (100_000 * MSS, 100, 65 * MSS),
+            (10_000 * MSS, 100, 65 * MSS),
+            (100_000 * MSS, 100, 4 * 65 * MSS),
         ],
-        ids=["at least two segments", "a millisecond's worth", "at most 64 KiB"],
+        ids=["at least two segments", "a millisecond's worth", "a packet's", "a few packets'"],
     )
     def test_follows_the_rate(self, cwnd: int, rtt_ms: int, quantum: int) -> None:
         assert make_subflow(cwnd=cwnd, rtt_ms=rtt_ms).quantum == quantum
 
     @pytest.mark.parametrize(
         ("nearest_us", "quantum"),
-        [(20, 65 * MSS), (600, 34 * MSS), (1_100, 18 * MSS), (100_000, 2 * MSS)],
+        [(20, 2 * 65 * MSS), (1_100, 65 * MSS), (2_100, 18 * MSS), (100_000, 2 * MSS)],
     )
     def test_is_larger_the_nearer_the_path_however_slow_we_are(
         self, nearest_us: int, quantum: int
     ) -> None:
-        subflow = make_subflow(cwnd=400 * MSS, rtt_ms=200)
+        subflow = make_subflow(cwnd=600 * MSS, rtt_ms=300)
         subflow.rtt.min_rtt_ns = nearest_us * 1000
         assert subflow.quantum == quantum
 
@@ -105,7 +107,8 @@ class TestQuantum:
             quantum = make_subflow(mss=mss, rtt_ms=rtt_ms, cwnd=10 * mss).quantum
             assert quantum >= mss
             assert quantum % mss == 0
-            assert quantum <= max(65_535, mss)
+            assert quantum <= max(4 * 65_535, mss)
+            assert quantum <= 65_535 or quantum % super_segment_size(mss) == 0
 
 
 class TestAccounts:
