@@ -15,6 +15,7 @@ import pytest
 from omtcp.lab import Case, Client, SenderSpec, parse_sender, run
 from omtcp.lab.netns import PREFIX, remove_leftovers
 from omtcp.lab.network import CLIENT, Network
+from omtcp.lab.sharing import Competitors, parse_bottleneck
 from omtcp.link import parse_link
 
 pytestmark = pytest.mark.namespaces
@@ -181,6 +182,74 @@ def test_mptcp_over_cables() -> None:
     (one,) = run(replace(links, senders=(parse_sender("mptcp"),))).runs
     assert one.ok, one.errors
     assert one.paths.keys() == {0, 1}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_bottleneck_is_shared_with_competitors(family: int) -> None:
+    links = case("40mbit,5ms", "40mbit,5ms", seconds=3, family=family)
+    shared = replace(
+        links,
+        bottleneck=parse_bottleneck("20mbit"),
+        competitors=(Competitors(count=2),),
+        fair_from_ns=1 * S,
+        senders=(*KERNEL, parse_sender("mptcp")),
+    )
+    for one in run(shared).runs:
+        assert one.ok, one.errors
+        whole, late = one.shares
+        rates = [late.measured_bps, *late.competitors_bps]
+        assert len(rates) == 3
+        assert 16e6 < sum(rates) < 19.5e6
+        assert min(rates) > 1e6
+        assert whole.from_ns == 0
+        counters = one.emulator["counters"]
+        assert counters["bottleneck"]["peak_backlog"] <= 25_000
+        uplinks = [counters[name]["delivered_packets"] for name in ("0", "1", "competitors 0")]
+        assert all(uplinks[1:] if one.sender.startswith("mptcp") else [uplinks[0], uplinks[2]])
+        assert counters["bottleneck"]["offered_packets"] == sum(uplinks)
+
+
+def test_competitors_on_one_uplink_leave_the_other_alone() -> None:
+    links = case("20mbit,5ms", "20mbit,5ms", seconds=3)
+    two = replace(
+        links,
+        competitors=(Competitors(count=2, uplink=0),),
+        senders=(parse_sender("kernel:0"), parse_sender("kernel:1")),
+    )
+    beside, alone = run(two).runs
+    assert alone.goodput_bps > 16e6
+    assert beside.goodput_bps < 15e6
+    assert 16e6 < beside.goodput_bps + sum(beside.shares[0].competitors_bps) < 19.5e6
+
+
+@pytest.mark.parametrize("what", ["all", "data"])
+def test_an_uplink_that_swallows(what: str) -> None:
+    links = case(f"20mbit,2ms,swallow={what}", "20mbit,4ms", seconds=10, size=2_000_000)
+    both = replace(links, senders=(parse_sender("kernel:0"), SenderSpec()))
+    lost, ours = run(replace(both, duration_ns=4 * S)).runs
+    assert lost.errors[-1] == "nothing arrived"
+    assert lost.emulator["counters"]["0"]["dropped"]["swallowed"] > 0
+    assert ours.ok, ours.errors
+    assert ours.complete
+
+
+def test_an_uplink_can_begin_and_end_to_swallow() -> None:
+    events = ("1s:swallow:0:data", "1600ms:swallow:0:none")
+    (one,) = run(case("20mbit,2ms", seconds=3, events=events)).runs
+    assert one.ok
+    assert 590 * MS <= one.longest_silence_ns < 1600 * MS
+
+
+def test_when_a_restored_uplink_carried_data() -> None:
+    events = ("1s:cut:0", "2s:restore:0")
+    links = case("20mbit,2ms", "20mbit,4ms", seconds=4, events=events)
+    kernel, ours = run(replace(links, senders=(*KERNEL, SenderSpec(mode="pooled")))).runs
+    for one in (kernel, ours):
+        cut, restore = one.recoveries
+        assert cut.data_ns is None
+        assert restore.data_ns is not None
+        assert 0 < restore.data_ns < 2 * S
+    assert ours.recoveries[1].ping_ns is not None
 
 
 def test_a_sender_that_cannot_start_is_one_line(tmp_path: Path) -> None:

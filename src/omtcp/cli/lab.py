@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -20,7 +20,8 @@ from omtcp.lab import runner
 from omtcp.lab.case import Case, Client, parse_sender
 from omtcp.lab.cases import CASES, find_case
 from omtcp.lab.result import Result
-from omtcp.lab.table import event_lines, mbit, summary_table, warnings
+from omtcp.lab.sharing import parse_bottleneck, parse_competitors
+from omtcp.lab.table import mbit, notes, summary_table, warnings
 from omtcp.link.spec import parse_link, parse_size, parse_time
 
 _DEFAULT_UPLINKS = ("50mbit,10ms", "50mbit,10ms")
@@ -75,10 +76,10 @@ def progress_bar(case: Case, runs: int, console: Console) -> Iterator[runner.Wat
 
 
 def show(result: Result, console: Console) -> None:
-    """The table, how events were taken, and what makes the numbers doubtful."""
+    """The table, shares, how events were taken, and what makes the numbers doubtful."""
     console.print(summary_table(result))
     for sender in result.senders():
-        if lines := event_lines(result.typical(sender)):
+        if lines := notes(result.typical(sender)):
             console.print(f"{sender}:", highlight=False)
             for line in lines:
                 console.print(f"  {line}", highlight=False)
@@ -100,15 +101,28 @@ def _list_cases(console: Console) -> None:
     "uplinks",
     multiple=True,
     metavar="RATE,DELAY[,...]",
-    help="An uplink, as 50mbit,10ms[,loss=1%][,queue=1bdp][,jitter=2ms][,mark=30kB]. Repeat.",
+    help="An uplink, as 50mbit,10ms[,loss=1%][,queue=1bdp][,jitter=2ms][,mark=30kB]"
+    "[,swallow=data]. Repeat.",
 )
+@click.option(
+    "--bottleneck",
+    metavar="RATE[,...]",
+    help="A link that all uplinks lead into, as 50mbit[,DELAY][,queue=1bdp][,uplinks=0+1].",
+)
+@click.option(
+    "--competitors",
+    multiple=True,
+    metavar="N[@UPLINK]",
+    help="Kernel CUBIC flows through the bottleneck, or through one uplink. Repeat.",
+)
+@click.option("--fair-from", metavar="TIME", help="Tell shares from this time on too, as 5s.")
 @click.option(
     "--event",
     "events",
     multiple=True,
     metavar="TIME:VERB:N[:VALUE]",
     help="4s:cut:0, 8s:restore:0, 5s:rate:0:5mbit, 5s:delay:1:50ms, 5s:loss:0:2%, "
-    "5s:return:1, flap:0:3s, random:SEED. Repeat.",
+    "5s:return:1, 5s:swallow:0:data, flap:0:3s, random:SEED. Repeat.",
 )
 @click.option(
     "--sender",
@@ -230,10 +244,15 @@ def build_case(name: str | None, options: dict[str, Any]) -> Case:
         changes["about"] = " and ".join(uplinks)
     if senders := options["senders"]:
         changes["senders"] = tuple(parse_sender(text) for text in senders)
-    for option, field, convert in (
+    if competitors := options["competitors"]:
+        changes["competitors"] = tuple(parse_competitors(text) for text in competitors)
+    conversions: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         ("duration", "duration_ns", parse_time),
         ("size", "size", parse_size),
-    ):
+        ("bottleneck", "bottleneck", parse_bottleneck),
+        ("fair_from", "fair_from_ns", parse_time),
+    )
+    for option, field, convert in conversions:
         if (text := options[option]) is not None:
             changes[field] = convert(str(text))
     for option, field in (

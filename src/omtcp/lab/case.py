@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from omtcp.errors import LocalError
 from omtcp.lab.mptcp import MAX_UPLINKS
 from omtcp.lab.script import Step, parse_script
+from omtcp.lab.sharing import Bottleneck, Competitors, check_sharing
 from omtcp.link.config import LinkConfig
 from omtcp.link.loss import Bernoulli, GilbertElliott
 from omtcp.link.spec import LinkSpec
@@ -102,6 +103,8 @@ class Case:
     size, downloads: bytes of the file and how many clients fetch it at once; size None means
         fetching over and over until the duration is up.
     reference: the uplink of a kernel sender that names none; None for the better one.
+    bottleneck: a link that uplinks share; competitors: other traffic to the client; fair_from_ns:
+        from when on shares are told once more, beside those of the whole run.
     """
 
     name: str = "custom"
@@ -118,12 +121,16 @@ class Case:
     seed: int = 1
     senders: tuple[SenderSpec, ...] = (SenderSpec(), SenderSpec(kind="kernel"))
     reference: int | None = None
+    bottleneck: Bottleneck | None = None
+    competitors: tuple[Competitors, ...] = ()
+    fair_from_ns: int = 0
 
     def __post_init__(self) -> None:
         count = len(self.uplinks)
         if not 1 <= count <= 16:
             raise LocalError(f"a case has 1 to 16 uplinks, not {count}")
-        named = [sender.uplink for sender in self.senders] + [self.return_uplink, self.reference]
+        named = [sender.uplink for sender in self.senders]
+        named += [self.return_uplink, self.reference]
         for index in named:
             if index is not None and index >= count:
                 raise LocalError(f"there is no uplink {index}: there are {count}, from 0")
@@ -131,8 +138,13 @@ class Case:
             raise LocalError(f"the family is 4 or 6, not {self.family}")
         if any(sender.kind == "mptcp" for sender in self.senders):
             self._check_mptcp()
-        if self.direct and self.events:
-            raise LocalError("events need emulated uplinks, not direct ones")
+        check_sharing(count, self.bottleneck, self.competitors)
+        if self.direct and (self.events or self.bottleneck or self.competitors):
+            raise LocalError(
+                "events, a bottleneck and competitors need emulated uplinks, not direct ones"
+            )
+        if not 0 <= self.fair_from_ns < self.duration_ns:
+            raise LocalError("shares are to be told from a time within the run")
         self.script()
 
     def _check_mptcp(self) -> None:
@@ -153,10 +165,42 @@ class Case:
         plain = LinkConfig(rate_bps=link.rate_bps, delay_ns=link.delay_ns, jitter_ns=link.jitter_ns)
         return LinkSpec(link=plain, queue_bdp=2.0).resolve(link.delay_ns)
 
+    def behind(self) -> tuple[int, ...]:
+        """The uplinks that lead into the bottleneck."""
+        return self.bottleneck.behind(len(self.uplinks)) if self.bottleneck else ()
+
+    def _rest_ns(self, index: int) -> int:
+        """The delay of a round trip by an uplink, but for the uplink's own."""
+        back = self.return_config().delay_ns
+        shared = self.bottleneck and index in self.behind()
+        return back + (self.bottleneck.link.link.delay_ns if self.bottleneck and shared else 0)
+
     def forward_configs(self) -> tuple[LinkConfig, ...]:
         """The uplinks, their queues sized for the round trip over the return link."""
-        delay = self.return_config().delay_ns
-        return tuple(spec.resolve(delay) for spec in self.uplinks)
+        return tuple(spec.resolve(self._rest_ns(index)) for index, spec in enumerate(self.uplinks))
+
+    def bottleneck_config(self) -> LinkConfig | None:
+        """The shared link, its queue sized for the round trip by the first uplink behind it."""
+        if self.bottleneck is None:
+            return None
+        before = self.uplinks[self.behind()[0]].link.delay_ns
+        return self.bottleneck.link.resolve(before + self.return_config().delay_ns)
+
+    def competitor_config(self, group: Competitors) -> LinkConfig | None:
+        """A group's own way to the bottleneck; None if it shares an uplink.
+
+        It is the first uplink behind the bottleneck once for each of the group, so that a
+        competitor meets what the measured connection meets there, and no loss.
+        """
+        if group.uplink is not None:
+            return None
+        model = self.forward_configs()[self.behind()[0]]
+        rate, queue = model.rate_bps, model.queue_bytes
+        return LinkConfig(
+            rate_bps=rate and rate * group.count,
+            delay_ns=model.delay_ns,
+            queue_bytes=queue and queue * group.count,
+        )
 
     def script(self) -> tuple[Step, ...]:
         return parse_script(
@@ -164,28 +208,44 @@ class Case:
             uplinks=len(self.uplinks),
             duration_ns=self.duration_ns,
             return_uplink=self.return_index(),
+            bottleneck=self.bottleneck is not None,
         )
 
-    def expected_bps(self, index: int, link: LinkConfig | None = None) -> float:
-        """Roughly what one TCP connection carries on an uplink that is set to `link`.
+    def expected_bps(
+        self, index: int, link: LinkConfig | None = None, shared: LinkConfig | None = None
+    ) -> float:
+        """Roughly what one TCP connection carries on an uplink, with links set as given.
 
-        The least of the rate less headers, Mathis' bound for random loss, and a buffer per round
-        trip. Good enough to tell the better uplink and to say what 90 % of it is.
+        The least of its share of the rate (and of the bottleneck's, `shared`) less headers, Mathis'
+        bound for random loss, and a buffer per round trip. Good enough to tell the better uplink
+        and to say what 90 % of it is. Without `link`, as at the start, an uplink that swallows
+        carries nothing.
         """
-        link = link or self.forward_configs()[index]
-        mtu = self.client.mtu
-        mss = mtu - _HEADERS[self.family]
-        rtt_s = max(link.delay_ns + self.return_config().delay_ns, 1) / 1e9
-        bounds = [math.inf]
-        if not link.up:
+        if link is None and self.uplinks[index].swallow != "none":
             return 0.0
-        if link.rate_bps is not None:
-            bounds.append(link.rate_bps * mss / (mtu + FRAME_OVERHEAD))
+        link = link or self.forward_configs()[index]
+        mss = self.client.mtu - _HEADERS[self.family]
+        rtt_s = max(link.delay_ns + self._rest_ns(index), 1) / 1e9
+        bounds = [self._share_bps(link, index)]
+        if index in self.behind() and (shared := shared or self.bottleneck_config()):
+            bounds.append(self._share_bps(shared, None))
         if loss := mean_loss(link):
             bounds.append(1.22 * mss * 8 / (rtt_s * math.sqrt(loss)))
         if self.client.buffer:
             bounds.append(self.client.buffer * 8 / rtt_s)
         return min(bounds)
+
+    def _share_bps(self, link: LinkConfig, uplink: int | None) -> float:
+        """A link's rate less headers, divided among the measured connection and competitors."""
+        if not link.up:
+            return 0.0
+        users = 1 + sum(group.count for group in self.competitors if group.uplink == uplink)
+        mtu = self.client.mtu
+        return (
+            (link.rate_bps or math.inf)
+            * (mtu - _HEADERS[self.family])
+            / ((mtu + FRAME_OVERHEAD) * users)
+        )
 
     def better_uplink(self) -> int:
         """The uplink that one TCP connection would be best off on; the faster if equal."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from omtcp.errors import SetupError
-from omtcp.lab.emulator import Plan
 from omtcp.lab.netns import Namespace
+from omtcp.lab.plan import Plan
 from omtcp.lab.processes import Process, python_module
 
 

@@ -1,9 +1,10 @@
 """The links of the lab: a process that carries frames between packet sockets in real time.
 
 It runs in a namespace of its own between the server's and the client's veth ends. Frames from
-uplink i cross the i-th forward link to the client; everything from the client crosses the one
-return link to the uplink that the client chose. The process is started by `Emulator` (control.py)
-and speaks with it over its standard input and output: one pickled `Plan`, then words.
+uplink i cross the i-th forward link and, if there is one, the bottleneck to the client; everything
+from the client crosses the one return link to the uplink that the client chose, or to the
+competitor that it is addressed to. The process is started by `Emulator` (control.py) and speaks
+with it over its standard input and output: one pickled `Plan`, then words.
 """
 
 import gc
@@ -11,106 +12,24 @@ import json
 import os
 import pickle
 import select
-import socket
-import struct
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from time import monotonic_ns, sleep
 
+from omtcp.lab.frames import destination_of, ecn_of, mark_frame
+from omtcp.lab.plan import COMPETITORS, Plan
+from omtcp.lab.ports import FILTERS, Inlet, Port
 from omtcp.lab.processes import die_with_parent, precise_timers, prefer_over_others, say
-from omtcp.lab.script import RETURN, Step
-from omtcp.link.config import LinkConfig
+from omtcp.lab.revival import Revivals
+from omtcp.lab.script import BOTTLENECK, RETURN, Step
 from omtcp.link.pipe import Pipe
 
-_ETH_P_ALL = 3
-_SO_RCVBUFFORCE = 33
-_SO_SNDBUFFORCE = 32
-_SOL_PACKET = 263
-_PACKET_STATISTICS = 6
-_PACKET_IGNORE_OUTGOING = 23
-_BUFFER_BYTES = 64 << 20
-_MAX_FRAME = 65_600
-_BATCH = 64
 _SAMPLE_NS = 50_000_000
 _IDLE_NS = 20_000_000
 _QUANTUM_NS = 100_000
 """The least time between two rounds: waking costs more than a frame, so frames share a round."""
 _LATE_NS = 1_000_000
-_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
-_CE = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What the emulator is to do.
-
-    uplinks and macs: the device towards the server per uplink, and the address of the server's end.
-    client and client_mac: the same for the client. forward, back: the links. back_on: the uplink
-    that the return traffic takes. script: changes, timed from the start signal.
-    """
-
-    uplinks: tuple[str, ...]
-    macs: tuple[bytes, ...]
-    client: str
-    client_mac: bytes
-    forward: tuple[LinkConfig, ...]
-    back: LinkConfig
-    back_on: int
-    script: tuple[Step, ...]
-    seed: int
-
-
-class Port:
-    """A packet socket on one veth end; frames that it sends go to `mac`."""
-
-    def __init__(self, device: str, mac: bytes) -> None:
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-        self.socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER_BYTES)
-        self.socket.bind((device, _ETH_P_ALL))
-        self.socket.setblocking(False)
-        self.mac = mac
-        self.refused = 0
-
-    def send(self, frame: bytes) -> None:
-        try:
-            self.socket.send(self.mac + frame[6:])
-        except OSError:  # a full or vanished device loses frames, as devices do
-            self.refused += 1
-
-    def overruns(self) -> int:
-        """Frames that the kernel dropped because we did not read in time."""
-        _, drops = struct.unpack("II", self.socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
-        return int(drops)
-
-
-def ecn_of(frame: bytes) -> int:
-    """The ECN codepoint of an Ethernet frame, 0 if it carries neither IPv4 nor IPv6."""
-    if frame[12:14] == _IPV4:
-        return frame[15] & 3
-    if frame[12:14] == _IPV6:
-        return frame[15] >> 4 & 3
-    return 0
-
-
-def mark_frame(frame: bytes) -> bytes:
-    """The frame with congestion experienced set (RFC 3168), the IPv4 checksum adjusted."""
-    marked = bytearray(frame)
-    if frame[12:14] == _IPV6:
-        marked[15] |= _CE << 4
-        return bytes(marked)
-    old = frame[15]
-    marked[15] = old | _CE
-    # RFC 1624: HC' = ~(~HC + ~m + m'), the word's upper byte unchanged
-    (checksum,) = struct.unpack_from("!H", frame, 24)
-    total = (~checksum & 0xFFFF) + (~old & 0xFFFF) + marked[15]
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    struct.pack_into("!H", marked, 24, ~total & 0xFFFF)
-    return bytes(marked)
 
 
 class Emulation:
@@ -122,34 +41,63 @@ class Emulation:
             Port(device, mac) for device, mac in zip(plan.uplinks, plan.macs, strict=True)
         ]
         self._client = Port(plan.client, plan.client_mac)
+        self._rivals = [Port(rival.device, rival.mac) for rival in plan.rivals]
         self._back_port = self._uplinks[plan.back_on]
         self._pipes: dict[str, Pipe[bytes]] = {
             name: Pipe(config, Random(f"{plan.seed}/{name}"), mark_frame)
-            for name, config in zip(
-                [*map(str, range(len(plan.forward))), RETURN],
-                [*plan.forward, plan.back],
-                strict=True,
-            )
+            for name, config in plan.links().items()
         }
         self._back = self._pipes[RETURN]
-        self._forward = [self._pipes[str(index)] for index in range(len(plan.forward))]
-        self._inputs: dict[int, tuple[Callable[[int], bytes], Pipe[bytes]]] = {
-            port.socket.fileno(): (port.socket.recv, pipe)
-            for port, pipe in zip(
-                [*self._uplinks, self._client], [*self._forward, self._back], strict=True
-            )
+        self._answered = {
+            address: port
+            for rival, port in zip(plan.rivals, self._rivals, strict=True)
+            for address in rival.addresses
         }
+        self._join()
+        self._inlets = self._make_inlets()
         self._started: int | None = None
         self._pending: list[Step] = []
         self._next_sample = 0
         self._running = True
+        self._revivals = Revivals(others=self._answered)
         self.samples: list[tuple[int, list[tuple[int, int, int]]]] = []
         self.applied: list[tuple[int, str]] = []
         self._rounds = self._late = self._worst_ns = 0
 
+    def _join(self) -> None:
+        """Which links lead into the bottleneck, and which straight to the client."""
+        plan = self._plan
+        self._bottleneck = self._pipes.get(BOTTLENECK)
+        first = {str(index) for index in plan.behind}
+        first |= {name for name in self._pipes if name.startswith(COMPETITORS)}
+        self._feeders = {name: self._pipes[name] for name in self._pipes if name in first}
+        self._last = {
+            name: pipe for name, pipe in self._pipes.items() if name not in {*first, RETURN}
+        }
+        self._merged = 0
+
+    def _make_inlets(self) -> dict[int, Inlet]:
+        """Per file descriptor; the uplinks' come first, in order."""
+        inlets = {}
+        for index, (port, swallow) in enumerate(
+            zip(self._uplinks, self._plan.swallow, strict=True)
+        ):
+            inlets[port.socket.fileno()] = Inlet(
+                receive=port.socket.recv,
+                pipe=self._pipes[str(index)],
+                swallows=FILTERS[swallow],
+            )
+        for index, (port, rival) in enumerate(zip(self._rivals, self._plan.rivals, strict=True)):
+            way = str(rival.uplink) if rival.link is None else f"{COMPETITORS} {index}"
+            inlets[port.socket.fileno()] = Inlet(receive=port.socket.recv, pipe=self._pipes[way])
+        inlets[self._client.socket.fileno()] = Inlet(
+            receive=self._client.socket.recv, pipe=self._back
+        )
+        return inlets
+
     def run(self, control: int) -> None:
         """Carries frames until `control` says stop or is closed."""
-        fds = [control, *self._inputs]
+        fds = [control, *self._inlets]
         now = 0
         while self._running:
             early = now + _QUANTUM_NS - monotonic_ns()
@@ -162,10 +110,10 @@ class Emulation:
                 if fd == control:
                     self._obey(os.read(control, 64), now)
                 else:
-                    self._read(*self._inputs[fd], now)
+                    self._inlets[fd].read(now)
             self._deliver()
-            if self._pending and self._pending[0].at_ns <= now:
-                self._apply(now)
+            while self._pending and self._pending[0].at_ns <= now:
+                self._apply(self._pending.pop(0))
             if self._started is not None and self._next_sample <= now:
                 self._sample(now)
 
@@ -179,25 +127,36 @@ class Emulation:
             deadline = min(deadline, self._pending[0].at_ns)
         return deadline
 
-    def _read(self, receive: Callable[[int], bytes], pipe: Pipe[bytes], now: int) -> None:
-        """Takes a batch of frames off one device; multicast (discovery) stays on its wire."""
-        marking = pipe.link.config.mark_bytes is not None
-        try:
-            for _ in range(_BATCH):
-                frame = receive(_MAX_FRAME)
-                if not frame[0] & 1:
-                    ect = marking and ecn_of(frame) != 0
-                    pipe.send(now, frame, len(frame), ect)
-        except BlockingIOError:
-            pass
-
     def _deliver(self) -> None:
         now = monotonic_ns()
-        for pipe in self._forward:
-            self._drain(pipe, self._client, now)
-        self._drain(self._back, self._back_port, now)
+        if self._bottleneck is not None:
+            self._merge(self._bottleneck, now)
+        for name, pipe in self._last.items():
+            self._drain(name, pipe, now)
+        self._drain(RETURN, self._back, now)
 
-    def _drain(self, pipe: Pipe[bytes], port: Port, now: int) -> None:
+    def _merge(self, bottleneck: Pipe[bytes], now: int) -> None:
+        """What has come out of the links before the bottleneck enters it, in order of time."""
+        marking = bottleneck.link.config.mark_bytes is not None
+        while True:
+            waiting = [
+                (due, name)
+                for name, pipe in self._feeders.items()
+                if (due := pipe.next_delivery()) is not None and due <= now
+            ]
+            if not waiting:
+                return
+            due, name = min(waiting)
+            frame = self._feeders[name].poll_delivery(due)
+            assert frame is not None, "it was due"
+            if self._revivals.waiting:
+                self._revivals.carried(due, name, frame)
+            # A feeder whose delay has shrunk may hand out what was due before.
+            self._merged = max(due, self._merged)
+            ect = marking and ecn_of(frame) != 0
+            bottleneck.send(self._merged, frame, len(frame), ect)
+
+    def _drain(self, name: str, pipe: Pipe[bytes], now: int) -> None:
         due = pipe.next_delivery()
         if due is None or due > now:
             return
@@ -207,7 +166,21 @@ class Emulation:
             self._late += 1
             self._worst_ns = max(self._worst_ns, lateness)
         while (frame := pipe.poll_delivery(now)) is not None:
-            port.send(frame)
+            if pipe is self._back:
+                self._answer(frame)
+                continue
+            if self._revivals.waiting:
+                self._revivals.carried(now, name, frame)
+            self._client.send(frame)
+
+    def _answer(self, frame: bytes) -> None:
+        """A frame from the client goes to the competitor it is for, else to the server."""
+        if self._revivals.waiting:
+            self._revivals.answered(frame)
+        port = self._back_port
+        if self._answered:
+            port = self._answered.get(destination_of(frame), port)
+        port.send(frame)
 
     def _obey(self, order: bytes, now: int) -> None:
         """`start TIME` begins the script, `stop` or the end of the input ends everything."""
@@ -222,16 +195,26 @@ class Emulation:
             self._running = False
             self._sample(now)
 
-    def _apply(self, now: int) -> None:
-        step = self._pending.pop(0)
+    def _apply(self, step: Step) -> None:
+        now = monotonic_ns()
         if step.reroute is not None:
             self._back_port = self._uplinks[step.reroute]
+        elif step.swallow is not None:
+            port = self._uplinks[int(step.link)]
+            self._inlets[port.socket.fileno()].swallows = FILTERS[step.swallow]
         else:
-            pipe = self._pipes[step.link]
-            config = replace(pipe.link.config, **step.changes)  # type: ignore[arg-type]
-            pipe.configure(now, config)
+            self._configure(now, step)
         if step.label:
             self.applied.append((now, step.label))
+
+    def _configure(self, now: int, step: Step) -> None:
+        pipe = self._pipes[step.link]
+        config = replace(pipe.link.config, **step.changes)  # type: ignore[arg-type]
+        if config.up and not pipe.link.config.up and step.link != RETURN:
+            self._revivals.restored(now, step.link)
+        elif not config.up:
+            self._revivals.cut(step.link)
+        pipe.configure(now, config)
 
     def _sample(self, now: int) -> None:
         self._next_sample = now + _SAMPLE_NS
@@ -251,12 +234,13 @@ class Emulation:
 
     def report(self) -> dict[str, object]:
         """What happened, for the lab: samples, changes made, counters per link."""
-        ports = [*self._uplinks, self._client]
+        ports = [*self._uplinks, self._client, *self._rivals]
         times = os.times()
         return {
             "links": list(self._pipes),
             "samples": self.samples,
             "applied": self.applied,
+            "revived": self._revivals.found,
             "counters": {
                 name: {
                     "offered_packets": pipe.counters.offered_packets,

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from omtcp.lab.case import Case
+from omtcp.lab.fairness import Bins, Share, share
 from omtcp.lab.result import PathSeries, Recovery, RunResult, Series
-from omtcp.lab.script import RETURN, Step
+from omtcp.lab.script import BOTTLENECK, RETURN, Step
 from omtcp.lab.sink import BIN_NS
 from omtcp.link.config import LinkConfig
-
-Bins = Sequence[tuple[int, int]]
-"""(index of a 10 ms bin, bytes in it), ascending, empty bins left out."""
 
 _WINDOW_BINS = 20
 _SHARE = 0.9
 _REUSE_SHARE = 0.5
 _SECOND = 1_000_000_000
+_TOLERANCE_NS = 50_000_000
+"""The emulator makes a change within a round of its time, late only if the host is busy."""
 
 
 def goodput_series(bins: Bins, end_ns: int, width_ns: int = 100_000_000) -> Series:
@@ -51,6 +51,8 @@ def configs_after(case: Case, steps: Iterable[Step]) -> dict[str, LinkConfig]:
     """The links, by name, once these steps have been made."""
     configs = {str(i): config for i, config in enumerate(case.forward_configs())}
     configs[RETURN] = case.return_config()
+    if (shared := case.bottleneck_config()) is not None:
+        configs[BOTTLENECK] = shared
     for step in steps:
         if step.changes:
             configs[step.link] = replace(configs[step.link], **step.changes)  # type: ignore[arg-type]
@@ -62,13 +64,21 @@ def best_after(case: Case, at_ns: int) -> float:
     configs = configs_after(case, (step for step in case.script() if step.at_ns <= at_ns))
     if not configs.pop(RETURN).up:
         return 0.0
-    return max(case.expected_bps(int(name), config) for name, config in configs.items())
+    shared = configs.pop(BOTTLENECK, None)
+    return max(case.expected_bps(int(name), config, shared) for name, config in configs.items())
 
 
 def recoveries(
-    case: Case, sink: Mapping[str, Any], uplinks: Mapping[str, Series], events: Mapping[str, Any]
+    case: Case,
+    sink: Mapping[str, Any],
+    uplinks: Mapping[str, Series],
+    pings: Sequence[tuple[int, int]],
+    revived: Sequence[tuple[str, int, int]],
 ) -> list[Recovery]:
-    """How the run took each event of the script, until the next one."""
+    """How the run took each event of the script, until the next one.
+
+    pings: (path, monotonic ns) as the sender's trace tells; revived: as `Revivals.found`.
+    """
     start = sink["start_ns"]
     end = sink["end_ns"] - start
     steps = [step for step in case.script() if step.at_ns < end]
@@ -84,7 +94,8 @@ def recoveries(
                 target_bps=target,
                 back_ns=time_back(sink["bins"], step.at_ns, until, target) if target else None,
                 reuse_ns=_reuse(case, step, uplinks),
-                ping_ns=_first_after(events.get("pings", ()), step, start),
+                ping_ns=_first_after(pings, step, start),
+                data_ns=_revived_after(revived, step, start),
                 silence_ns=_silence_after(sink["silences"], start + step.at_ns, start + until),
             )
         )
@@ -115,6 +126,20 @@ def _first_after(pings: Iterable[tuple[int, int]], step: Step, start_ns: int) ->
         return None
     begin = start_ns + step.at_ns
     times = [at - begin for path, at in pings if path == int(step.link) and at >= begin]
+    return min(times, default=None)
+
+
+def _revived_after(
+    revived: Iterable[tuple[str, int, int]], step: Step, start_ns: int
+) -> int | None:
+    """Until data came out of a restored uplink, None if it did not before its next cut."""
+    if step.kind != "restore":
+        return None
+    times = [
+        carried - restored
+        for link, restored, carried in revived
+        if link == step.link and abs(restored - start_ns - step.at_ns) < _TOLERANCE_NS
+    ]
     return min(times, default=None)
 
 
@@ -192,9 +217,19 @@ class Trace:
             self.primary.append((second, data["path"]))
 
 
+def _shares(case: Case, bins: Bins, rivals: Sequence[Bins], until_ns: int) -> list[Share]:
+    """Of the whole run and, if the case names another time, from there on."""
+    times = sorted({0, case.fair_from_ns}) if rivals else []
+    return [
+        share(bins, rivals, downloads=case.downloads, from_ns=at, until_ns=until_ns)
+        for at in times
+        if at < until_ns
+    ]
+
+
 def evaluate(
     case: Case, sender: str, number: int, sink: Mapping[str, Any], trace: Trace,
-    report: Mapping[str, Any],
+    report: Mapping[str, Any], rivals: Sequence[Bins] = (),
 ) -> RunResult:  # fmt: skip
     """Everything that one run showed, but for its checksums and errors."""
     start, end = sink["start_ns"], sink["end_ns"]
@@ -213,7 +248,8 @@ def evaluate(
         errors=[],
         retransmitted=trace.retransmitted,
         primary_moves=trace.moves if trace.counts.get("path_chosen") else None,
-        recoveries=recoveries(case, sink, uplinks, {"pings": trace.pings}),
+        recoveries=recoveries(case, sink, uplinks, trace.pings, report.get("revived", ())),
+        shares=_shares(case, sink["bins"], rivals, elapsed),
         goodput=goodput_series(sink["bins"], elapsed),
         uplinks=uplinks,
         paths=trace.paths,

@@ -5,6 +5,7 @@ Addresses, the same in every network:
     server   veth0, veth1, ...   10.9.I.1/30   fd09:0:0:I::1/64   gateways .2 and ::2
     client   eth0 (direct: lo)   10.8.0.2      fd08::2
     served   nobody's kernel     192.0.2.1     2001:db8::1
+    rivals   veth0 each          10.10.G.1/30  fd10:0:0:G::1/64   gateways .2 and ::2
 
 The served address belongs to no interface: packets for it are routed to the server by the client,
 and what the server does with them is the sender's business. `own_address` gives it to the server's
@@ -20,8 +21,8 @@ from types import TracebackType
 
 from omtcp.lab.case import Case, Client
 from omtcp.lab.control import Emulator
-from omtcp.lab.emulator import Plan
 from omtcp.lab.netns import Namespace, next_number
+from omtcp.lab.plan import Plan, Rival
 
 SERVED = {4: "192.0.2.1", 6: "2001:db8::1"}
 CLIENT = {4: "10.8.0.2", 6: "fd08::2"}
@@ -30,7 +31,7 @@ _FIRST_TABLE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uplink:
-    """One interface of the server, and the next hop on it per address family."""
+    """One interface of a server, and the next hop on it per address family."""
 
     device: str
     address: dict[int, str]
@@ -44,9 +45,18 @@ class Uplink:
             gateway={4: f"10.9.{index}.2", 6: f"fd09:0:0:{index}::2"},
         )
 
+    @classmethod
+    def rival(cls, group: int) -> "Uplink":
+        """The only one of a competing server."""
+        return cls(
+            device="veth0",
+            address={4: f"10.10.{group}.1", 6: f"fd10:0:0:{group}::1"},
+            gateway={4: f"10.10.{group}.2", 6: f"fd10:0:0:{group}::2"},
+        )
+
 
 def _mac(group: int, index: int) -> str:
-    """A locally administered address: group 1 the server, 2 the client, 3 the gateways."""
+    """A locally administered address: group 1 the server, 2 the client, 3 gateways, 4 rivals."""
     return f"02:00:00:00:{group:02x}:{index:02x}"
 
 
@@ -58,6 +68,7 @@ class Network:
         self.directory = directory
         self.uplinks = [Uplink.numbered(index) for index in range(len(case.uplinks))]
         self.emulator: Emulator | None = None
+        self.rivals: list[tuple[Namespace, Uplink]] = []
         self._namespaces: list[Namespace] = []
 
     @property
@@ -155,30 +166,59 @@ class Network:
         # Nothing of the kernel's own may answer or speak on the emulator's ends.
         middle.sysctl({"net.ipv6.conf.default.disable_ipv6": 1})
         for index, uplink in enumerate(self.uplinks):
-            self._uplink(middle, index, uplink)
+            self._uplink(self.server, middle, uplink, f"up{index}", _mac(1, index))
         self._client_end(middle)
         self.default_uplink(self.case.return_index())
+        for group in range(len(self.case.competitors)):
+            self._rival(number, middle, group)
+        self.emulator = Emulator(middle, self._plan(), self.directory / "emulator.log")
+
+    def _plan(self) -> Plan:
+        case = self.case
         count = range(len(self.uplinks))
-        plan = Plan(
+        return Plan(
             uplinks=tuple(f"up{index}" for index in count),
             macs=tuple(_bytes(_mac(1, index)) for index in count),
             client="client",
             client_mac=_bytes(_mac(2, 0)),
-            forward=self.case.forward_configs(),
-            back=self.case.return_config(),
-            back_on=self.case.return_index(),
-            script=self.case.script(),
-            seed=self.case.seed,
+            forward=case.forward_configs(),
+            back=case.return_config(),
+            back_on=case.return_index(),
+            swallow=tuple(uplink.swallow for uplink in case.uplinks),
+            bottleneck=case.bottleneck_config(),
+            behind=case.behind(),
+            rivals=tuple(self._rival_plan(group) for group in range(len(self.rivals))),
+            script=case.script(),
+            seed=case.seed,
         )
-        self.emulator = Emulator(middle, plan, self.directory / "emulator.log")
 
-    def _uplink(self, middle: Namespace, index: int, uplink: Uplink) -> None:
-        device, far = uplink.device, f"up{index}"
-        gateway = _mac(3, index)
-        self.server.ip(
+    def _rival(self, number: int, middle: Namespace, group: int) -> None:
+        """A server of its own for each group of competitors."""
+        namespace = self._namespace(f"rival{_letter(group)}", number)
+        uplink = Uplink.rival(group)
+        self._uplink(namespace, middle, uplink, f"rival{group}", _mac(4, group))
+        _default_route(namespace, uplink)
+        self.rivals.append((namespace, uplink))
+
+    def _rival_plan(self, group: int) -> Rival:
+        _, uplink = self.rivals[group]
+        competitors = self.case.competitors[group]
+        return Rival(
+            device=f"rival{group}",
+            mac=_bytes(_mac(4, group)),
+            addresses=tuple(ip_address(text).packed for text in uplink.address.values()),
+            link=self.case.competitor_config(competitors),
+            uplink=competitors.uplink,
+        )
+
+    def _uplink(
+        self, near: Namespace, middle: Namespace, uplink: Uplink, far: str, mac: str
+    ) -> None:
+        """A veth from a server to the emulator, whose end is called `far`."""
+        device, gateway = uplink.device, _mac(3, 0)
+        near.ip(
             [
-                f"link add {device} address {_mac(1, index)} type veth"
-                f" peer name {far} netns {middle.name}",
+                f"link add {device} address {mac} type veth peer name {far} netns {middle.name}",
                 f"address add {uplink.address[4]}/30 dev {device}",
                 f"address add {uplink.address[6]}/64 dev {device} nodad",
                 f"link set {device} up",
@@ -187,7 +227,7 @@ class Network:
             ]
         )
         middle.ip([f"link set {far} up"])
-        self.server.offloads_off(device)
+        near.offloads_off(device)
 
     def _client_end(self, middle: Namespace) -> None:
         gateway = _mac(3, 255)
@@ -210,13 +250,7 @@ class Network:
 
     def default_uplink(self, index: int) -> None:
         """The server's own default route, which a kernel sender follows."""
-        uplink = self.uplinks[index]
-        self.server.ip(
-            [
-                f"route replace default via {uplink.gateway[4]} dev {uplink.device}",
-                f"route replace ::/0 via {uplink.gateway[6]} dev {uplink.device}",
-            ]
-        )
+        _default_route(self.server, self.uplinks[index])
 
     def own_address(self) -> None:
         """The served address becomes one of the server's kernel."""
@@ -263,6 +297,20 @@ class Network:
             table, hop = _FIRST_TABLE + index, uplink.gateway[family]
             yield f"route add default via {hop} dev {uplink.device} table {table}"
             yield f"rule add from {uplink.address[family]} lookup {table} priority {table}"
+
+
+def _default_route(namespace: Namespace, uplink: Uplink) -> None:
+    namespace.ip(
+        [
+            f"route replace default via {uplink.gateway[4]} dev {uplink.device}",
+            f"route replace ::/0 via {uplink.gateway[6]} dev {uplink.device}",
+        ]
+    )
+
+
+def _letter(number: int) -> str:
+    """Names of namespaces end in letters."""
+    return chr(ord("a") + number)
 
 
 def in_url(address: str) -> str:

@@ -16,6 +16,7 @@ from omtcp.lab.table import (
     mbit,
     milliseconds,
     recovery_note,
+    share_note,
     warnings,
 )
 
@@ -60,6 +61,7 @@ def _section(result: Result) -> dict[str, Any]:
         "insides": [_inside(result, result.typical(sender)) for sender in result.senders()],
         "links": _links(result.description),
         "client": _client(result.description),
+        "competitors": _competitors(result.description),
     }
 
 
@@ -87,6 +89,7 @@ def _inside(result: Result, run: RunResult) -> dict[str, Any]:
     inside = run.paths and not run.sender.startswith("kernel")
     return {
         "sender": run.sender,
+        "shares": [share_note(share) for share in run.shares],
         "events": [
             {
                 "at": f"{recovery.at_ns / 1e9:g} s",
@@ -101,10 +104,25 @@ def _inside(result: Result, run: RunResult) -> dict[str, Any]:
 
 def _links(description: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = [_link(f"uplink {index}", link) for index, link in enumerate(description["links"])]
+    for row, swallow in zip(rows, description["swallow"], strict=False):
+        if swallow != "none":
+            row["loss"] = f"swallows {swallow}"
+    if shared := description["bottleneck"]:
+        behind = ", ".join(map(str, shared["uplinks"]))
+        rows.append(_link(f"bottleneck of uplinks {behind}", shared))
     if rows:
         back = description["return"]
         rows.append(_link(f"return, by uplink {back['uplink']}", back))
     return rows
+
+
+def _competitors(description: Mapping[str, Any]) -> str:
+    """Who else sends to the client, in words."""
+    return ", ".join(
+        f"{group['count']} kernel CUBIC "
+        + ("at the bottleneck" if group["uplink"] is None else f"on uplink {group['uplink']}")
+        for group in description["competitors"]
+    )
 
 
 def _link(name: str, link: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from omtcp.lab.fairness import Share
+
 Series = list[tuple[float, float]]
 """Points (seconds since the start, value)."""
 
@@ -15,7 +17,8 @@ class Recovery:
     """How a run took one scripted event.
 
     back_ns: from the event until the goodput was 90 % of what the links then carry, None if never;
-    reuse_ns, for a restored uplink: until it carried half of its rate again.
+    for a restored uplink, data_ns: until the first data (no ping) came out of it, and reuse_ns:
+    until it carried half of its rate again.
     """
 
     label: str
@@ -23,6 +26,7 @@ class Recovery:
     target_bps: float
     back_ns: int | None
     reuse_ns: int | None = None
+    data_ns: int | None = None
     ping_ns: int | None = None
     silence_ns: int = 0
 
@@ -41,6 +45,7 @@ class RunResult:
 
     checksum_ok: every byte that arrived was right; complete: all downloads of a sized case ended.
     uplinks: Mbit/s per link as the emulator delivered it. emulator: its counters and accuracy.
+    shares: beside competitors, of the whole run and then from the case's time on.
     """
 
     sender: str
@@ -63,6 +68,7 @@ class RunResult:
     primary: Series = field(default_factory=list)
     event_counts: dict[str, int] = field(default_factory=dict)
     emulator: dict[str, Any] = field(default_factory=dict)
+    shares: list[Share] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -74,7 +80,8 @@ class Summary:
     """The medians of one sender's runs; the ratios are to other senders' goodput.
 
     ratio: to the reference, the kernel's TCP; mptcp_ratio: to the kernel's Multipath TCP. None
-    without such a sender, and for itself.
+    without such a sender, and for itself. share: the ratio to the mean competitor, of the last of
+    `RunResult.shares`.
     """
 
     sender: str
@@ -87,6 +94,7 @@ class Summary:
     cpu_s: float | None
     ok: bool
     mptcp_ratio: float | None = None
+    share: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,6 +154,7 @@ class Result:
             retransmitted=_median(runs, lambda run: run.retransmitted),
             cpu_s=_median(runs, lambda run: run.cpu_s),
             ok=all(run.ok for run in runs),
+            share=_median(runs, lambda run: run.shares[-1].ratio if run.shares else None),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from omtcp.lab.netns import remove_leftovers, require_host, temporary_directory
 from omtcp.lab.network import Network, in_url
 from omtcp.lab.processes import Process, python_module
 from omtcp.lab.result import Result, RunResult
+from omtcp.lab.rivals import Rivals
 from omtcp.lab.senders import PORT, Sender, kernel_uplink, make_sender
 from omtcp.lab.sink import Job
 
@@ -105,6 +106,7 @@ def describe(case: Case) -> dict[str, Any]:
     """The case as plain values."""
     return {
         "uplinks": ["veth without emulation" if case.direct else u.text for u in case.uplinks],
+        "swallow": [uplink.swallow for uplink in case.uplinks],
         "links": [] if case.direct else [_plain(c) for c in case.forward_configs()],
         "return": {"uplink": case.return_index()}
         | ({} if case.direct else _plain(case.return_config())),
@@ -115,8 +117,16 @@ def describe(case: Case) -> dict[str, Any]:
         "family": case.family,
         "seed": case.seed,
         "events": list(case.events),
+        "bottleneck": _shared(case),
+        "competitors": [asdict(group) for group in case.competitors],
+        "fair_from_s": case.fair_from_ns / 1e9,
         "kernel_uplink": kernel_uplink(case, SenderSpec(kind="kernel")),
     }
+
+
+def _shared(case: Case) -> dict[str, Any] | None:
+    config = case.bottleneck_config()
+    return None if config is None else {"uplinks": list(case.behind()), **_plain(config)}
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -138,17 +148,26 @@ class _Run:
         self._content = content
 
     def run(self, watch: Watcher | None) -> RunResult:
-        with Network(self._case, self._directory) as network:
+        with (
+            Network(self._case, self._directory) as network,
+            Rivals(network, self._content) as rivals,
+        ):
             sender = make_sender(network, self._content.path.parent, self._spec)
             try:
                 sender.start()
-                sink = self._download(network, sender, watch)
+                sink = self._download(network, sender, rivals, watch)
+                others = rivals.finish()
                 report = network.emulator.finish() if network.emulator else {}
                 cpu = sender.cpu_seconds()
                 problem = sender.problem()
             finally:
                 sender.stop()
-            return self._evaluate(sender, sink, report, cpu, problem)
+            trace = Trace(read_events(sender.events), sink["start_ns"])
+            name = self._spec.label
+            result = evaluate(self._case, name, self._number, sink, trace, report, others)
+            result.cpu_s = cpu
+            self._judge(result, sink, problem)
+            return result
 
     def _job(self, url: str) -> Job:
         case = self._case
@@ -163,7 +182,9 @@ class _Run:
             mptcp=self._spec.kind == "mptcp",
         )
 
-    def _download(self, network: Network, sender: Sender, watch: Watcher | None) -> dict[str, Any]:
+    def _download(
+        self, network: Network, sender: Sender, rivals: Rivals, watch: Watcher | None
+    ) -> dict[str, Any]:
         job = self._job(f"http://{in_url(sender.address)}:{PORT}/{self._content.path.name}")
         receiver = Process(
             "sink",
@@ -172,6 +193,7 @@ class _Run:
             self._directory / "sink.log",
         )
         try:
+            rivals.start(job.start_ns)
             if network.emulator:
                 network.emulator.start(job.start_ns)
             return self._follow(receiver, job, watch)
@@ -205,17 +227,8 @@ class _Run:
                 )
         raise SetupError(f"the receiver gave no result: {receiver.complaint()}")
 
-    def _evaluate(
-        self,
-        sender: Sender,
-        sink: dict[str, Any],
-        report: dict[str, Any],
-        cpu: float | None,
-        problem: str | None,
-    ) -> RunResult:
-        trace = Trace(read_events(sender.events), sink["start_ns"])
-        result = evaluate(self._case, self._spec.label, self._number, sink, trace, report)
-        result.cpu_s = cpu
+    def _judge(self, result: RunResult, sink: dict[str, Any], problem: str | None) -> None:
+        """Whether all bytes were right, and what went wrong."""
         downloads = sink["downloads"]
         result.checksum_ok = all(self._right(download) for download in downloads)
         size = self._case.size
@@ -228,7 +241,6 @@ class _Run:
             result.errors.append("the download did not end in time")
         if not result.checksum_ok:
             result.errors.append("wrong bytes arrived")
-        return result
 
     def _right(self, download: dict[str, Any]) -> bool:
         """Whether the complete bodies and the one under way are what was served."""

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from random import Random
 
 from omtcp.errors import LocalError
-from omtcp.link.spec import parse_loss, parse_rate, parse_time
+from omtcp.link.spec import parse_loss, parse_rate, parse_swallow, parse_time
 
 RETURN = "return"
 """The name of the link that carries everything from the client to the server."""
+
+BOTTLENECK = "bottleneck"
+"""The name of the link that uplinks share on their way to the client."""
 
 _ENDS = {"forward", RETURN, "both"}
 _SECOND = 1_000_000_000
@@ -18,20 +21,24 @@ _SECOND = 1_000_000_000
 class Step:
     """One scripted change of one link.
 
-    link is `return` or the index of an uplink as text; changes are fields of `LinkConfig`;
-    reroute moves the return traffic to an uplink. Of the steps that one entry of the script makes,
-    only the first has a label, for people.
+    link is `return`, `bottleneck` or the index of an uplink as text; changes are fields of
+    `LinkConfig`; reroute moves the return traffic to an uplink; swallow is what a middlebox on an
+    uplink keeps from now on. Of the steps that one entry of the script makes, only the first has a
+    label, for people.
     """
 
     at_ns: int
     link: str
     changes: dict[str, object] = field(default_factory=dict)
     reroute: int | None = None
+    swallow: str | None = None
     label: str = ""
 
     @property
     def kind(self) -> str:
-        """cut, restore, rate, delay, loss or return."""
+        """cut, restore, rate, delay, loss, swallow or return."""
+        if self.swallow is not None:
+            return "swallow"
         if self.reroute is not None:
             return RETURN
         if "up" in self.changes:
@@ -40,14 +47,19 @@ class Step:
 
 
 def parse_script(
-    entries: Iterable[str], *, uplinks: int, duration_ns: int, return_uplink: int
+    entries: Iterable[str],
+    *,
+    uplinks: int,
+    duration_ns: int,
+    return_uplink: int,
+    bottleneck: bool = False,
 ) -> tuple[Step, ...]:
     """The steps of all entries, in order of time.
 
     An entry is `TIME:cut:N`, `TIME:restore:N` (each may end in `:forward`, `:return` or `:both`),
-    `TIME:rate:N:RATE`, `TIME:delay:N:TIME`, `TIME:loss:N:LOSS`, `TIME:return:N` (the client
-    changes its way back), `[TIME:]flap:N:PERIOD` or `random:SEED`. N is an uplink, from 0, or
-    `return`.
+    `TIME:rate:N:RATE`, `TIME:delay:N:TIME`, `TIME:loss:N:LOSS`, `TIME:swallow:N:WHAT` (none,
+    all, data), `TIME:return:N` (the client changes its way back), `[TIME:]flap:N:PERIOD` or
+    `random:SEED`. N is an uplink, from 0, or `return`, or `bottleneck` if there is one.
     """
     steps: list[Step] = []
     for entry in entries:
@@ -65,15 +77,17 @@ def parse_script(
                 f"event {entry!r}: write TIME:VERB:LINK[:VALUE], as 4s:cut:0"
             ) from None
     for step in steps:
-        _check(step, uplinks)
+        _check(step, uplinks, {RETURN, BOTTLENECK} if bottleneck else {RETURN})
     return tuple(sorted(steps, key=lambda step: step.at_ns))
 
 
-def _check(step: Step, uplinks: int) -> None:
-    links = [step.link] if step.reroute is None else [str(step.reroute)]
-    for link in links:
-        if link != RETURN and not (link.isdecimal() and int(link) < uplinks):
-            raise LocalError(f"event for uplink {link!r}: there are {uplinks}, counted from 0")
+def _check(step: Step, uplinks: int, others: set[str]) -> None:
+    """others: links beside the uplinks; they cannot swallow, nor be the way back."""
+    link = step.link if step.reroute is None else str(step.reroute)
+    if link in others and step.reroute is None and step.swallow is None:
+        return
+    if not (link.isdecimal() and int(link) < uplinks):
+        raise LocalError(f"event for uplink {link!r}: there are {uplinks}, counted from 0")
 
 
 def _parse(
@@ -92,7 +106,12 @@ def _parse(
             value = ":".join(rest)
             changes = _setting(verb, value)
             return [Step(at_ns=at_ns, link=link, changes=changes, label=f"{verb} {link} {value}")]
-    raise LocalError(f"no such event: {verb!r} (cut, restore, rate, delay, loss, return, flap)")
+        case "swallow":
+            (what,) = rest
+            label = f"{verb} {link} {what}"
+            return [Step(at_ns=at_ns, link=link, swallow=parse_swallow(what), label=label)]
+    known = "cut, restore, rate, delay, loss, swallow, return, flap, random"
+    raise LocalError(f"no such event: {verb!r} ({known})")
 
 
 def _setting(verb: str, value: str) -> dict[str, object]:

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from fcntl import F_SETPIPE_SZ, fcntl
 from time import monotonic_ns, sleep
@@ -37,6 +38,7 @@ class Job:
     """What to fetch: `downloads` at once from `start_ns` (monotonic) for at most `duration_ns`.
 
     repeat: ask again on the same connection when a body is complete. verify: hash the bodies.
+    each: tell the arrivals of each download, not only of all together.
     program: `sink`, a kernel socket of this process, or `curl`. mptcp: a Multipath TCP socket.
     """
 
@@ -48,6 +50,7 @@ class Job:
     verify: bool = True
     program: str = "sink"
     mptcp: bool = False
+    each: bool = False
 
 
 class Gaps:
@@ -262,7 +265,8 @@ class Measurement:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._end = job.start_ns + job.duration_ns
-        self._bins: dict[int, int] = {}
+        self._bins: Counter[int] = Counter()
+        self._each: dict[int, Counter[int]] = {}
         self._bytes = 0
         self._selector = selectors.DefaultSelector()
         kind = CurlStream if job.program == "curl" else SocketStream
@@ -274,7 +278,12 @@ class Measurement:
             self._selector.register(stream, events, (stream, gaps))
 
     def run(self) -> dict[str, object]:
-        """Downloads until all is there or time is up; the result."""
+        """Downloads until all is there, time is up, or SIGINT comes; the result."""
+        with contextlib.suppress(KeyboardInterrupt):  # whoever asked has seen enough
+            self._collect()
+        return self._result(monotonic_ns())
+
+    def _collect(self) -> None:
         buffer = memoryview(bytearray(_BUFFER_BYTES))
         next_progress = 0
         now = monotonic_ns()
@@ -287,7 +296,6 @@ class Measurement:
             if now >= next_progress:
                 next_progress = now + _PROGRESS_NS
                 say(json.dumps({"now_ns": now, "bytes": self._bytes}))
-        return self._result(now)
 
     def _serve(
         self, stream: SocketStream | CurlStream, gaps: Gaps, events: int, buffer: memoryview
@@ -305,7 +313,9 @@ class Measurement:
             now = monotonic_ns()
             gaps.heard(now)
             index = (now - self._job.start_ns) // BIN_NS
-            self._bins[index] = self._bins.get(index, 0) + count
+            self._bins[index] += count
+            if self._job.each:
+                self._each.setdefault(id(stream), Counter())[index] += count
             self._bytes += count
         if stream.done:
             self._selector.unregister(stream)
@@ -325,15 +335,18 @@ class Measurement:
             "bytes": self._bytes,
             "bins": sorted(self._bins.items()),
             "silences": sorted(silences, reverse=True)[:_SILENCES],
-            "downloads": [stream.outcome() for stream, _ in self._streams],
+            "downloads": [
+                stream.outcome() | {"bins": sorted(self._each.get(id(stream), {}).items())}
+                for stream, _ in self._streams
+            ],
         }
 
 
 def main() -> None:
     die_with_parent()
     job = Job(**json.loads(sys.argv[1]))
-    sleep(max(job.start_ns - monotonic_ns(), 0) / 1e9)
     with contextlib.suppress(KeyboardInterrupt):
+        sleep(max(job.start_ns - monotonic_ns(), 0) / 1e9)
         say(json.dumps({"result": Measurement(job).run()}))
 
 

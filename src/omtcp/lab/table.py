@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from omtcp.lab.fairness import Share
 from omtcp.lab.result import Recovery, Result, RunResult, Summary
 
 _NONE = "-"
@@ -59,6 +60,11 @@ _COLUMNS = {
         lambda s: milliseconds(s.back_ns),
     ),
     "resent": Column("resent kB", "", lambda s: kilobytes(s.retransmitted)),
+    "share": Column(
+        "share",
+        "share: goodput over the mean competitor's",
+        lambda s: _NONE if s.share is None else f"{s.share:.2f}",
+    ),
     "cpu": Column("CPU s", "", lambda s: _NONE if s.cpu_s is None else f"{s.cpu_s:.1f}"),
     "bytes": Column(
         "bytes", "bytes: whether all were right", lambda s: "ok" if s.ok else "FAILED", words=True
@@ -69,6 +75,8 @@ _COLUMNS = {
 def columns(result: Result) -> list[Column]:
     """The columns that say something about this result."""
     absent = set() if result.mptcp else {"mptcp"}
+    if not any(run.shares for run in result.runs):
+        absent.add("share")
     return [column for name, column in _COLUMNS.items() if name not in absent]
 
 
@@ -110,14 +118,26 @@ def recovery_note(recovery: Recovery) -> str:
         parts.append("not back at 90 %" if back is None else f"back at {milliseconds(back)} ms")
     if recovery.ping_ns is not None:
         parts.append(f"pinged after {milliseconds(recovery.ping_ns)} ms")
+    if recovery.data_ns is not None:
+        parts.append(f"data after {milliseconds(recovery.data_ns)} ms")
     if recovery.reuse_ns is not None:
         parts.append(f"in use after {milliseconds(recovery.reuse_ns)} ms")
     return ", ".join(parts)
 
 
-def event_lines(run: RunResult) -> list[str]:
-    """One line per event of a run, for people."""
-    return [
+def share_note(share: Share) -> str:
+    """How the measured connection stood beside its competitors, in words."""
+    since = f"from {share.from_ns / 1e9:g} s on" if share.from_ns else "whole run"
+    each = " ".join(mbit(bps) for bps in sorted(share.competitors_bps))
+    return (
+        f"{since}: {mbit(share.measured_bps)} beside {each} Mbit/s,"
+        f" ratio to the mean {ratio(share.ratio)}, Jain {share.jain:.3f}"
+    )
+
+
+def notes(run: RunResult) -> list[str]:
+    """One line per share and per event of a run, for people."""
+    return [share_note(share) for share in run.shares] + [
         f"{recovery.at_ns / 1e9:6.2f} s  {recovery.label}: {recovery_note(recovery)}"
         for recovery in run.recoveries
     ]

@@ -19,6 +19,7 @@ class DropReason(StrEnum):
     DOWN = "down"
     MTU = "mtu"
     CUT = "cut"  # it was under way when the link went down
+    SWALLOWED = "swallowed"  # a middlebox kept it
 
 
 @dataclass(slots=True)

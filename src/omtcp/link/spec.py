@@ -14,6 +14,7 @@ _SIZES = {
     "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
 }  # fmt: skip
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
+SWALLOWS = ("none", "all", "data")
 MIN_QUEUE_BYTES = 2 * 1514
 """A queue given as a multiple of the BDP holds at least two full frames."""
 
@@ -74,16 +75,26 @@ def parse_loss(text: str) -> Loss | None:
     return Bernoulli(probability=probability) if probability else None
 
 
+def parse_swallow(text: str) -> str:
+    """One of SWALLOWS: nothing, everything, or all TCP segments but those with SYN."""
+    if text not in SWALLOWS:
+        raise LocalError(f"{text!r} is nothing to swallow ({', '.join(SWALLOWS)})")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSpec:
     """A link whose queue may still be a multiple of the bandwidth-delay product.
 
     The product needs the round trip, so the other direction's delay must be known first.
+    swallow: what a middlebox on the link keeps for itself, one of SWALLOWS; a link does not know
+    packets, so whoever does has to apply it.
     """
 
     link: LinkConfig
     queue_bdp: float | None = 1.0
     text: str = ""
+    swallow: str = "none"
 
     def resolve(self, return_delay_ns: int) -> LinkConfig:
         """The link, its queue sized for a round trip of both delays (without queueing)."""
@@ -95,7 +106,7 @@ class LinkSpec:
 
 
 def parse_link(text: str) -> LinkSpec:
-    """`RATE,DELAY[,loss=L][,queue=Q][,jitter=T][,mark=BYTES][,mtu=N]`.
+    """`RATE,DELAY[,loss=L][,queue=Q][,jitter=T][,mark=BYTES][,mtu=N][,swallow=all|data]`.
 
     Q is a size (`125kB`), packets of 1514 bytes (`100p`) or products (`1bdp`, the default).
     """
@@ -112,6 +123,7 @@ def parse_link(text: str) -> LinkSpec:
     if len(positional) != 2:
         raise LocalError(f"link {text!r}: write RATE,DELAY[,name=value...], as 50mbit,10ms")
     queue = options.pop("queue", "1bdp")
+    swallow = parse_swallow(options.pop("swallow", "none"))
     config = LinkConfig(
         rate_bps=parse_rate(positional[0]),
         delay_ns=parse_time(positional[1]),
@@ -122,7 +134,7 @@ def parse_link(text: str) -> LinkSpec:
     )
     if options:
         raise LocalError(f"link {text!r}: no such setting: {', '.join(options)}")
-    return _with_queue(config, queue, text)
+    return replace(_with_queue(config, queue, text), swallow=swallow)
 
 
 def _with_queue(config: LinkConfig, queue: str, text: str) -> LinkSpec:

@@ -13,6 +13,7 @@ from omtcp.errors import SetupError
 from omtcp.lab import Case, Client, Result, SenderSpec, runner
 from omtcp.lab.cases import CASES, find_case
 from omtcp.lab.netns import require_host
+from omtcp.lab.sharing import Competitors
 
 
 @pytest.fixture
@@ -45,7 +46,8 @@ def test_every_option(asked: list[tuple[Case, int]]) -> None:
         "--uplink=5mbit,1ms", "--uplink=6mbit,2ms", "--event=1s:cut:0", "--sender=omtcp:pooled",
         "--duration=3s", "--runs=2", "--size=1MB", "--downloads=4", "--client-buffer=64KiB",
         "--no-sack", "--no-timestamps", "--ecn", "--client-mtu=1280", "--receiver=curl",
-        "--return=1", "--reference=1", "--ipv6", "--seed=9",
+        "--return=1", "--reference=1", "--ipv6", "--seed=9", "--bottleneck=9mbit,uplinks=1",
+        "--competitors=2", "--competitors=1@0", "--fair-from=1s",
     )  # fmt: skip
     ((case, runs),) = asked
     assert runs == 2
@@ -56,6 +58,9 @@ def test_every_option(asked: list[tuple[Case, int]]) -> None:
     assert (case.size, case.downloads, case.duration_ns) == (1_000_000, 4, 3_000_000_000)
     assert (case.return_uplink, case.reference, case.family, case.seed) == (1, 1, 6, 9)
     assert case.events == ("1s:cut:0",)
+    assert case.behind() == (1,)
+    assert case.competitors == (Competitors(count=2), Competitors(count=1, uplink=0))
+    assert case.fair_from_ns == 1_000_000_000
 
 
 def test_a_named_case_keeps_what_is_not_overridden(asked: list[tuple[Case, int]]) -> None:
@@ -79,6 +84,9 @@ def test_a_named_case_keeps_what_is_not_overridden(asked: list[tuple[Case, int]]
         ["--return=7"],
         ["--json=/nowhere/at/all.json"],
         ["--direct", "--event=1s:cut:0"],
+        ["--competitors=2"],
+        ["--bottleneck=fast"],
+        ["--fair-from=1h"],
     ],
 )
 def test_bad_input_is_one_line(

@@ -1,5 +1,6 @@
 """From notes to numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from omtcp.lab.measure import (
     read_events,
     time_back,
 )
+from omtcp.lab.sharing import Competitors, parse_bottleneck
 from omtcp.link import parse_link
 
 MS = 1_000_000
@@ -118,6 +120,34 @@ def test_a_trace_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path: Path) ->
     assert list(read_events(path)) == [{"a": 1}]
 
 
+def test_what_is_left_of_a_shared_link() -> None:
+    shared = replace(
+        case(),
+        bottleneck=parse_bottleneck("40mbit"),
+        competitors=(Competitors(count=1),),
+        events=("1s:rate:bottleneck:10mbit", "2s:cut:bottleneck"),
+    )
+    assert best_after(shared, 0) == pytest.approx(19.1e6, rel=0.01)
+    assert best_after(shared, 1 * S) == pytest.approx(4.8e6, rel=0.01)
+    assert best_after(shared, 2 * S) == 0
+
+
+def test_shares_of_the_whole_run_and_of_its_end() -> None:
+    sink = {
+        "start_ns": 0, "end_ns": 10 * S, "first_byte_ns": 0, "bytes": 1, "silences": [],
+        "bins": steady(0, 500, 3000) + steady(500, 1000, 1000),
+    }  # fmt: skip
+    shared = replace(case(), competitors=(Competitors(count=1, uplink=0),), fair_from_ns=5 * S)
+    trace = Trace([], 0)
+    run = evaluate(shared, "x", 0, sink, trace, {}, [steady(0, 1000, 1000)])
+    assert [(share.from_ns, share.ratio) for share in run.shares] == [(0, 2.0), (5 * S, 1.0)]
+    whole = evaluate(replace(shared, fair_from_ns=0), "x", 0, sink, trace, {}, [steady(0, 9)])
+    assert [share.from_ns for share in whole.shares] == [0]
+    short = evaluate(shared, "x", 0, sink | {"end_ns": S}, trace, {}, [steady(0, 1000)])
+    assert [share.from_ns for share in short.shares] == [0]
+    assert evaluate(shared, "x", 0, sink, trace, {}).shares == []
+
+
 def test_a_run_with_a_cut_and_a_restored_uplink() -> None:
     start = 100 * S
     sink = {
@@ -134,6 +164,7 @@ def test_a_run_with_a_cut_and_a_restored_uplink() -> None:
             (start + at * 50 * MS, [[0 if at < 125 else at * 300_000, 0, 0]] + [[0, 0, 0]] * 2)
             for at in range(200)
         ],
+        "revived": [("0", start + 6 * S + MS, start + 6 * S + 121 * MS), ("1", start, start + S)],
     }
     trace = Trace([line("ping_sent", start + 6 * S + 80 * MS, path=0)], start)
     run = evaluate(case("4s:cut:0", "6s:restore:0"), "x", 0, sink, trace, report)
@@ -148,3 +179,5 @@ def test_a_run_with_a_cut_and_a_restored_uplink() -> None:
     assert restore.back_ns == 0
     assert restore.ping_ns == 80 * MS
     assert restore.reuse_ns == 250 * MS
+    assert restore.data_ns == 120 * MS
+    assert cut.data_ns is None

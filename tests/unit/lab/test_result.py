@@ -8,10 +8,12 @@ from typing import Any
 from rich.console import Console
 
 from omtcp.lab.case import Case
+from omtcp.lab.fairness import Share
 from omtcp.lab.report import render
 from omtcp.lab.result import PathSeries, Recovery, Result, RunResult
 from omtcp.lab.runner import describe
-from omtcp.lab.table import columns, event_lines, legend, summary_table, warnings
+from omtcp.lab.sharing import Competitors, parse_bottleneck
+from omtcp.lab.table import columns, legend, notes, summary_table, warnings
 from omtcp.link import parse_link
 
 MS = 1_000_000
@@ -106,9 +108,10 @@ def test_the_table_fits_a_terminal() -> None:
     full = result(*runs)
     console.print(summary_table(full))
     full.mptcp = "mptcp cubic"
+    full.runs[0].shares = shares(1.234)
     console.print(summary_table(full))
     text = console.export_text()
-    for number in ("45.6", "0.970", "0.501"):
+    for number in ("45.6", "0.970", "0.501", "1.23"):
         assert number in text
     assert "…" not in text
 
@@ -124,12 +127,36 @@ def test_doubts_are_told() -> None:
 def test_events_are_told_in_words() -> None:
     recovery = Recovery(
         label="restore 0", at_ns=8000 * MS, target_bps=1.0, back_ns=120 * MS, reuse_ns=300 * MS,
-        ping_ns=90 * MS, silence_ns=20 * MS,
+        ping_ns=90 * MS, silence_ns=20 * MS, data_ns=95 * MS,
     )  # fmt: skip
-    (line,) = event_lines(one("omtcp", 1, recoveries=[recovery]))
+    (line,) = notes(one("omtcp", 1, recoveries=[recovery]))
     assert "8.00 s  restore 0" in line
-    for number in ("20 ms", "120 ms", "90 ms", "300 ms"):
+    for number in ("20 ms", "120 ms", "90 ms", "95 ms", "300 ms"):
         assert number in line
+
+
+def shares(*ratios: float) -> list[Share]:
+    return [
+        Share(
+            from_ns=index * 5000 * MS, measured_bps=9e6, competitors_bps=[1e7, 8e6], ratio=each,
+            jain=0.99,
+        )
+        for index, each in enumerate(ratios)
+    ]  # fmt: skip
+
+
+def test_shares_are_told_in_words_and_the_last_one_in_the_table() -> None:
+    runs = [one("omtcp", 9, shares=shares(1.5, late)) for late in (0.8, 1.2, 1.1)]
+    fair = result(*runs)
+    whole, late = notes(fair.runs[0])
+    assert whole == "whole run: 9.0 beside 8.0 10.0 Mbit/s, ratio to the mean 1.500, Jain 0.990"
+    assert late.startswith("from 5 s on: ")
+    assert fair.summaries()[0].share == 1.1
+    (column,) = [column for column in columns(fair) if column.heading == "share"]
+    assert column.cell(fair.summaries()[0]) == "1.10"
+    assert "share" not in [column.heading for column in columns(result(one("omtcp", 9)))]
+    fair.reference = None
+    assert "from 5 s on: 9.0 beside" in render([fair])
 
 
 def full_result() -> Result:
@@ -157,6 +184,21 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     assert not re.search(r"<(script|link|img|iframe)\b|@import|url\((?!#)", page)
     assert "var(--path-0)" in page
     assert not re.search(r"#0[1-9a-c]0[1-9a-c]0[1-9a-c]", page)
+
+
+def test_the_page_names_what_is_shared_and_what_swallows() -> None:
+    case = Case(
+        uplinks=(parse_link("50mbit,10ms"), parse_link("50mbit,15ms,swallow=data")),
+        bottleneck=parse_bottleneck("40mbit"),
+        competitors=(Competitors(count=3), Competitors(count=1, uplink=1)),
+    )
+    full = full_result()
+    full.description = describe(case)
+    page = render([full])
+    assert "bottleneck of uplinks 0, 1" in page
+    assert "swallows data" in page
+    assert "3 kernel CUBIC at the bottleneck, 1 kernel CUBIC on uplink 1" in page
+    json.dumps(full.to_json())
 
 
 def test_the_page_of_several_cases_names_each() -> None:

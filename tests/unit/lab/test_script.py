@@ -3,14 +3,22 @@
 import pytest
 
 from omtcp.errors import LocalError
-from omtcp.lab.script import RETURN, Step, parse_script
+from omtcp.lab.script import BOTTLENECK, RETURN, Step, parse_script
 from omtcp.link import Bernoulli
 
 S = 1_000_000_000
 
 
-def parse(*entries: str, uplinks: int = 2, duration: int = 15 * S) -> tuple[Step, ...]:
-    return parse_script(entries, uplinks=uplinks, duration_ns=duration, return_uplink=0)
+def parse(
+    *entries: str, uplinks: int = 2, duration: int = 15 * S, bottleneck: bool = False
+) -> tuple[Step, ...]:
+    return parse_script(
+        entries,
+        uplinks=uplinks,
+        duration_ns=duration,
+        return_uplink=0,
+        bottleneck=bottleneck,
+    )
 
 
 def test_every_verb() -> None:
@@ -27,6 +35,18 @@ def test_every_verb() -> None:
     ]
     assert steps[5].reroute == 1
     assert [step.kind for step in steps] == ["cut", "restore", "rate", "delay", "loss", RETURN]
+    (step,) = parse("7s:swallow:1:data")
+    assert (step.link, step.swallow, step.kind) == ("1", "data", "swallow")
+
+
+def test_a_bottleneck_has_events_if_there_is_one() -> None:
+    (step,) = parse("1s:loss:bottleneck:1%", bottleneck=True)
+    assert step.link == BOTTLENECK
+    for entry in ("1s:return:bottleneck", "1s:swallow:bottleneck:all", "1s:swallow:return:all"):
+        with pytest.raises(LocalError):
+            parse(entry, bottleneck=True)
+    with pytest.raises(LocalError):
+        parse("1s:loss:bottleneck:1%")
 
 
 def test_steps_come_in_order_of_time() -> None:
@@ -70,7 +90,8 @@ def test_random_scripts_repeat_and_never_cut_everything() -> None:
 @pytest.mark.parametrize(
     "entry",
     ["", "cut:0", "4s:cut", "4s:cut:2", "4s:cut:x", "4s:explode:0", "4s:rate:0", "4s:rate:0:fast",
-     "4s:cut:0:sideways", "4s:cut:1:return", "4s:return:2", "flap:0", "flap:0:0s", "random:x"],
+     "4s:cut:0:sideways", "4s:cut:1:return", "4s:return:2", "4s:swallow:0", "4s:swallow:0:me",
+     "flap:0", "flap:0:0s", "random:x"],
 )  # fmt: skip
 def test_bad_entries(entry: str) -> None:
     with pytest.raises(LocalError):

@@ -1,13 +1,14 @@
 """The receivers and the reference server, over loopback."""
 
 import hashlib
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 from time import monotonic_ns
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -79,6 +80,31 @@ def test_many_downloads_at_once(server: KernelServer, content: Content) -> None:
     result = measure(server, content.path.name, downloads=8)
     assert [d["complete"] for d in result["downloads"]] == [[content.digest]] * 8
     assert result["bytes"] == 8 * SIZE
+
+
+def test_the_arrivals_of_each_download(server: KernelServer, content: Content) -> None:
+    result = measure(server, content.path.name, downloads=3, each=True)
+    assert [sum(size for _, size in one["bins"]) for one in result["downloads"]] == [SIZE] * 3
+    together = measure(server, content.path.name, downloads=3)
+    assert [one["bins"] for one in together["downloads"]] == [[]] * 3
+
+
+def test_an_interrupted_measurement_still_tells(server: KernelServer, content: Content) -> None:
+    seen: list[bool] = []
+
+    def interrupt(*_: object) -> NoReturn:
+        seen.append(True)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        result = measure(server, content.path.name, repeat=True)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert seen
+    assert result["bytes"] > SIZE
+    assert result["downloads"][0]["error"] is None
 
 
 def test_repeated_downloads_end_with_the_time(server: KernelServer, content: Content) -> None:

@@ -80,6 +80,8 @@ def test_every_setting() -> None:
         mtu=1400,
     )
     assert parse_link("5mbit,7ms,queue=30kB").resolve(0).queue_bytes == 30_000
+    assert parse_link("5mbit,7ms").swallow == "none"
+    assert parse_link("5mbit,7ms,queue=30kB,swallow=data").swallow == "data"
 
 
 def test_an_infinitely_fast_link_needs_no_queue() -> None:
@@ -89,7 +91,8 @@ def test_an_infinitely_fast_link_needs_no_queue() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "50mbit", "10ms,50mbit", "50mbit,10ms,1%", "50mbit,10ms,lose=1%",
-     "50mbit,10ms,loss=1%,loss=2%", "50mbit,10ms,queue=xbdp", "50mbit,10ms,queue=many"],
+     "50mbit,10ms,loss=1%,loss=2%", "50mbit,10ms,queue=xbdp", "50mbit,10ms,queue=many",
+     "50mbit,10ms,swallow=some"],
 )  # fmt: skip
 def test_bad_links(text: str) -> None:
     with pytest.raises(LocalError):
