@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from omtcp.errors import LocalError
 from omtcp.lab.case import Case, Client, SenderSpec
+from omtcp.lab.sharing import Competitors, parse_bottleneck
 from omtcp.link.spec import parse_link
 
 _SECOND = 1_000_000_000
@@ -28,6 +29,31 @@ _INTEGRITY = {
     "ecn": "a client with ECN, links that mark",
     "many": "100 downloads at once",
 }
+
+
+_POOLS = {
+    "even": ("50mbit,10ms", "50mbit,10ms"),
+    "uneven": ("100mbit,10ms", "20mbit,40ms"),
+    "far": ("50mbit,5ms", "50mbit,75ms"),
+    "lossy": ("50mbit,10ms,loss=1%", "50mbit,10ms"),
+    "three": ("40mbit,10ms", "20mbit,30ms", "10mbit,60ms"),
+}
+_POOL_EVENTS = {
+    "cut": (("4s:cut:0",), "one cut at 4 s"),
+    # The client's way back goes by the uplink that is cut, and is repaired half a second later.
+    "cut-both": (
+        ("4s:cut:0:both", "4500ms:restore:return", "4500ms:return:1"),
+        "one cut in both directions at 4 s, ACKs come by the other one from 4.5 s on",
+    ),
+    "brownout": (("4s:loss:0:30%",), "one loses 30 % from 4 s on"),
+    "restore": (("4s:cut:0", "8s:restore:0"), "one cut at 4 s, back at 8 s"),
+}
+_EVERYONE = (
+    SenderSpec(mode="pooled"),
+    SenderSpec(),
+    SenderSpec(kind="kernel"),
+    SenderSpec(kind="mptcp"),
+)
 
 
 def _pair(*texts: str, **more: object) -> Case:
@@ -98,6 +124,70 @@ def _events() -> list[Case]:
     ]
 
 
+def _pools() -> list[Case]:
+    """All uplinks at once, beside what two modified ends make of them."""
+    cases = [
+        _pair(*links, name=f"pool-{name}", about=" and ".join(links), senders=_EVERYONE)
+        for name, links in _POOLS.items()
+    ]
+    for name, (events, about) in _POOL_EVENTS.items():
+        cases.append(
+            _pair(
+                *["50mbit,15ms"] * 2,
+                name=f"pool-{name}",
+                about=f"two of 50 Mbit/s 15 ms; {about}",
+                events=events,
+                senders=_EVERYONE,
+            )
+        )
+    return cases
+
+
+def _shares() -> list[Case]:
+    """Uplinks that meet again before the client, beside the kernel's connections."""
+    return [
+        _pair(
+            *["100mbit,10ms"] * uplinks,
+            name=f"share-{uplinks}-{flows}",
+            about=f"{uplinks} uplinks into one link of 50 Mbit/s; kernel flows beside: {flows}",
+            bottleneck=parse_bottleneck("50mbit"),
+            competitors=(Competitors(count=flows),),
+            duration_ns=20 * _SECOND,
+            fair_from_ns=5 * _SECOND,
+            senders=_EVERYONE,
+        )
+        for uplinks in (2, 4)
+        for flows in (1, 4, 10)
+    ]
+
+
+def _middleboxes() -> list[Case]:
+    kinds = {"all": "everything", "data": "everything but handshakes"}
+    return [
+        _pair(
+            f"50mbit,10ms,swallow={what}",
+            "50mbit,15ms",
+            name=f"swallow-{what}",
+            about=f"two of 50 Mbit/s; the nearer one silently drops {words}",
+            senders=_EVERYONE,
+        )
+        for what, words in kinds.items()
+    ]
+
+
+def _chaos() -> Case:
+    return _pair(
+        "50mbit,10ms",
+        "30mbit,20ms",
+        "20mbit,40ms",
+        name="chaos",
+        about="three uplinks; cuts, rates, delays and losses change every second for ten minutes",
+        events=("random:1",),
+        duration_ns=600 * _SECOND,
+        senders=(SenderSpec(mode="pooled"),),
+    )
+
+
 def _integrity(name: str, about: str) -> Case:
     """A gigabyte to the last byte; links fast and near enough to end within minutes."""
     setting = {"loss": ",loss=1%", "ecn": ",mark=30kB"}.get(name, "")
@@ -127,6 +217,10 @@ CASES: dict[str, Case] = {
     for case in [
         *_comparisons(),
         *_events(),
+        *_pools(),
+        *_shares(),
+        *_middleboxes(),
+        _chaos(),
         *(_integrity(name, about) for name, about in _INTEGRITY.items()),
     ]
 }

@@ -182,13 +182,13 @@ def _median(runs: Sequence[RunResult], get: Callable[[RunResult], Any]) -> Any:
 
 
 def _back(runs: Sequence[RunResult]) -> int | None:
-    """The median over runs of the slowest recovery from a cut or a fall in rate.
+    """The median over runs of the slowest recovery from a cut, a fall in rate or losses.
 
     None if there was no such event, or if half of the runs did not recover.
     """
     slowest = []
     for run in runs:
-        falls = [r.back_ns for r in run.recoveries if r.label.startswith(("cut", "rate"))]
+        falls = [r.back_ns for r in run.recoveries if r.label.startswith(("cut", "rate", "loss"))]
         if falls:
             slowest.append(max(float("inf") if back is None else back for back in falls))
     middle = statistics.median(slowest) if slowest else float("inf")

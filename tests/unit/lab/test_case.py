@@ -9,6 +9,7 @@ from omtcp.errors import LocalError
 from omtcp.lab.case import Case, Client, SenderSpec, mean_loss, parse_sender
 from omtcp.lab.cases import CASES, find_case
 from omtcp.lab.senders import kernel_uplink
+from omtcp.lab.sharing import Competitors
 from omtcp.link import GilbertElliott, LinkConfig, Pattern, parse_link
 
 MS = 1_000_000
@@ -123,8 +124,31 @@ def test_the_named_cases_cover_every_row() -> None:
     for pair in ("even", "uneven", "uneven-second", "far", "far-second", "lossy", "lossy-second"):
         assert find_case(pair).client.buffer is None
         assert find_case(f"{pair}-64k").client.buffer == 65536
-    for name in ("cut", "restore", "fall", "flap", "direct", "pooled"):
+    for name in (
+        "cut",
+        "restore",
+        "fall",
+        "flap",
+        "direct",
+        "pooled",
+        "chaos",
+        "pool-cut",
+        "pool-cut-both",
+        "pool-brownout",
+        "pool-restore",
+    ):
         assert name in CASES
+    for name in ("even", "uneven", "far", "lossy", "three"):
+        kinds = [sender.label for sender in find_case(f"pool-{name}").senders]
+        assert kinds == ["omtcp pooled cubic", "omtcp primary cubic", "kernel cubic", "mptcp cubic"]
+    for uplinks in (2, 4):
+        for flows in (1, 4, 10):
+            shared = find_case(f"share-{uplinks}-{flows}")
+            assert len(shared.behind()) == uplinks
+            assert shared.competitors == (Competitors(count=flows),)
+            assert kernel_uplink(shared, SenderSpec(kind="kernel")) == 0
+    for name in ("all", "data"):
+        assert kernel_uplink(find_case(f"swallow-{name}"), SenderSpec(kind="mptcp")) == 1
     totals = [c.size * c.downloads for c in CASES.values() if c.size is not None]
     assert totals == [10**9] * 9
     with pytest.raises(LocalError):

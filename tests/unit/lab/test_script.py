@@ -85,6 +85,9 @@ def test_random_scripts_repeat_and_never_cut_everything() -> None:
                 down.discard(step.link)
             assert len(down) < 2
     assert parse("random:1") != parse("random:2")
+    kinds = {(step.link, step.kind) for step in parse("random:1", uplinks=3, duration=600 * S)}
+    every = ("cut", "restore", "rate", "delay", "loss")
+    assert kinds == {(link, kind) for link in "012" for kind in every}
 
 
 @pytest.mark.parametrize(
