@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from omtcp.core.scoreboard import Scoreboard
+from omtcp.core.scoreboard import Scoreboard, Send
 from omtcp.core.subflow import Subflow
+from omtcp.core.undo import Undo
 from omtcp.trace.events import Event, WindowChanged
 
 
@@ -32,6 +33,7 @@ class Losses:
     def __init__(self, scoreboard: Scoreboard, report: Callable[[Event], None] | None) -> None:
         self._scoreboard = scoreboard
         self.report = report
+        self.undo = Undo(self.window_changed)
 
     def take(self, subflow: Subflow, below: int | None, kind: Kind) -> list[tuple[int, int, int]]:
         """Move what is outstanding at positions under `below` to `lost`.
@@ -39,24 +41,49 @@ class Losses:
         Returns (start, end, position) of each piece; None for `below` takes everything.
         """
         taken = []
+        if below is None:
+            subflow.frto.stop()
         while (send := subflow.oldest()) is not None:
             if below is not None and send.position >= below:
                 break
             end = send.end
             if below is not None:
                 end = min(end, send.start + below - send.position)
-            pieces = self._scoreboard.lose(send, end, kind)
-            for start, stop in pieces:
-                subflow.drop(stop - start)
-                subflow.lost_in_event += stop - start
-                taken.append((start, stop, send.position + start - send.start))
+            taken += self._lose(send, None, end, kind)
             if send.outstanding:
                 break
         return taken
 
+    def _lose(
+        self, send: Send, start: int | None, end: int, kind: Kind
+    ) -> list[tuple[int, int, int]]:
+        subflow = send.subflow
+        taken = []
+        for piece_start, piece_end in self._scoreboard.lose(send, end, kind, start=start):
+            subflow.drop(piece_end - piece_start)
+            self.undo.on_lost(subflow, piece_start, piece_end, by_order=kind is Kind.FAST)
+            taken.append((piece_start, piece_end, send.position + piece_start - send.start))
+        return taken
+
+    def first_segment(self, subflow: Subflow) -> int:
+        """The position where the first segment that is outstanding ends."""
+        oldest = subflow.oldest()
+        assert oldest is not None
+        pieces = self._scoreboard.flights.overlapping(oldest.start, oldest.end)
+        first = next(start for start, _, owner in pieces if owner is oldest)
+        return oldest.position + first - oldest.start + subflow.mss
+
+    def take_last_segment(self, subflow: Subflow, kind: Kind) -> None:
+        """Move the last segment that is outstanding to `lost`."""
+        last = next(send for send in reversed(subflow.sends) if send.outstanding)
+        pieces = self._scoreboard.flights.overlapping(last.start, last.end)
+        start, end = next((start, end) for start, end, owner in reversed(pieces) if owner is last)
+        self._lose(last, max(start, end - subflow.mss), end, kind)
+
     def resend(self, now: int, subflow: Subflow) -> None:
         """Everything on `subflow` must go out again, through no fault of congestion."""
-        self.take(subflow, None, Kind.FAST)
+        subflow.begin_episode()
+        self.take(subflow, None, Kind.TIMEOUT)
         subflow.order.advance(subflow.position)
         subflow.timer_base = now
 

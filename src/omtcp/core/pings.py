@@ -22,6 +22,11 @@ IDLE_INTERVAL_NS = 500 * MILLISECOND
 IDLE_ATTEMPTS = 8
 
 
+# A path that has just fallen silent may be back soon: the first pings follow one another within a
+# round trip, though not faster than this.
+EAGER_ATTEMPTS = 8
+EAGER_INTERVAL_NS = 20 * MILLISECOND
+
 # Unanswered pings that are remembered.
 WAITING_MOST = 4 * KEPT_BEHIND
 
@@ -35,6 +40,8 @@ class _Schedule:
     """Since the last answer."""
     doubted_at: int = 0
     """When the second of them left."""
+    asked_at: int = 0
+    """When the last of them left."""
 
 
 class Pings:
@@ -100,6 +107,7 @@ class Pings:
             del self._waiting[next(iter(self._waiting))]
         schedule = self._schedules[id(subflow)]
         schedule.attempts += 1
+        schedule.asked_at = now
         if schedule.attempts == 2:
             schedule.doubted_at = now
         schedule.next_at = now + self._interval(subflow, schedule.attempts)
@@ -114,7 +122,10 @@ class Pings:
             return self._config.slow_ping_interval_ns
         if subflow.state is PathState.ACTIVE and not subflow.timeouts:
             return IDLE_INTERVAL_NS
-        return self._config.ping_interval_ns
+        if subflow.state is PathState.UNTRIED:
+            return self._config.ping_interval_ns
+        eager = max(subflow.rtt.srtt_ns, EAGER_INTERVAL_NS) << max(attempts - EAGER_ATTEMPTS, 0)
+        return min(eager, self._config.ping_interval_ns)
 
     def answer(self, now: int, start: int, end: int) -> Subflow | None:
         """The path whose ping the DSACK block [start, end) answers, if it answers one.
@@ -140,6 +151,14 @@ class Pings:
         schedule = self._schedules[id(subflow)]
         schedule.next_at = now
         schedule.attempts = 0
+
+    def unanswered(self, subflow: Subflow) -> int:
+        """How many pings left since the last answer, or since `hasten`."""
+        return self._schedules[id(subflow)].attempts
+
+    def asked_at(self, subflow: Subflow) -> int:
+        """When the last ping left."""
+        return self._schedules[id(subflow)].asked_at
 
     def doubted_at(self, subflow: Subflow) -> int | None:
         """When a ping was left unanswered and the next one sent; None if that is not so."""

@@ -5,16 +5,20 @@ Silence, which is judged across paths, is in `silence`; what is found lost is ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from omtcp.core import fast_retransmit
 from omtcp.core.config import Config, LossRule
+from omtcp.core.frto import Verdict
 from omtcp.core.losses import Kind, Losses
 from omtcp.core.pings import Pings
 from omtcp.core.scoreboard import Credit, Scoreboard, Send
 from omtcp.core.silence import Silence
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.trace.events import Event, LossDetected, PathDefective
+
+NEW_SEGMENTS = 2
+"""What F-RTO sends of new data (RFC 5682 section 3.1, step 2b)."""
 
 
 class Recovery:
@@ -33,7 +37,9 @@ class Recovery:
         self._subflows = subflows
         self._pings = pings
         self.losses = Losses(scoreboard, report)
-        self.silence = Silence(config, scoreboard, subflows, self.losses, pings)
+        self.silence = Silence(config, subflows, self.losses, pings)
+        self.has_new_data: Callable[[], bool] = lambda: False
+        """Whether there is data never sent, and room for it at the receiver."""
 
     # Losses within a subflow
 
@@ -44,7 +50,12 @@ class Recovery:
 
     def _detect(self, now: int, subflow: Subflow) -> bool:
         """Whether anything was lost."""
-        if not subflow.order.islands:
+        order = subflow.order
+        if not order.islands or subflow.frto.active:  # that waits for what would be lost here
+            return False
+        oldest = subflow.oldest()
+        if oldest is None or oldest.position >= order.top:
+            order.advance(order.top)  # the holes were given up before, as by a probe
             return False
         if self._config.recovery is LossRule.LITERAL:
             below = fast_retransmit.lost_below(subflow)
@@ -53,68 +64,107 @@ class Recovery:
         return below > 0 and self._lose_below(now, subflow, below)
 
     def _overdue_at(self, subflow: Subflow) -> int | None:
-        if self._config.recovery is LossRule.LITERAL:
+        if self._config.recovery is LossRule.LITERAL or subflow.frto.active:
             return None
         return subflow.rack.overdue_at(subflow)
 
     def _lose_below(self, now: int, subflow: Subflow, below: int) -> bool:
         in_flight = subflow.in_flight
-        if not subflow.in_recovery:
-            subflow.lost_in_event = 0
-        fresh = False
+        fresh = subflow.outstanding_between(subflow.recovery_position, below)
+        if fresh:
+            subflow.begin_episode()
         taken = self.losses.take(subflow, below, Kind.FAST)
-        for start, end, position in taken:
-            fresh = fresh or position >= subflow.recovery_position
+        for start, end, _ in taken:
             if self.losses.report:
                 self.losses.report(LossDetected(subflow.index, start, end, "reordering"))
         subflow.order.advance(below)
-        if fresh:
-            subflow.recovery_position = subflow.position
-            subflow.controller.on_loss(now=now, in_flight=in_flight)
-            subflow.begin_reduction(in_flight)
-            self.losses.window_changed(subflow, "loss")
+        if taken and fresh:
+            self._reduce(now, subflow, in_flight)
         return bool(taken)
+
+    def _reduce(self, now: int, subflow: Subflow, in_flight: int) -> None:
+        """One congestion event: all that was sent until now belongs to it."""
+        subflow.recovery_position = subflow.position
+        subflow.controller.on_loss(now=now, in_flight=in_flight)
+        subflow.episode.reduced = True
+        subflow.begin_reduction(in_flight)
+        self.losses.window_changed(subflow, "loss")
 
     # Credits
 
-    def on_credits(self, now: int, credited: Iterable[Credit]) -> set[Subflow]:
-        """Credit each path with what it carried (P2); return the subflows concerned."""
+    def on_credits(self, now: int, credited: Sequence[Credit]) -> set[Subflow]:
+        """Credit each path with what it carried (P2); return the subflows concerned.
+
+        To be called with what one acknowledgment credits.
+        """
         touched = set()
+        undo = self.losses.undo
         for send, start, end, was_lost in credited:
-            subflow = send.subflow
-            origin = send.origin
-            if origin is not None and end <= origin.end and self._too_early(now, send):
+            if send.origin is not None and self._too_early(now, send, end):
                 if not was_lost:
-                    subflow.drop(end - start)  # the copy is still under way, and owed nothing
-                send, subflow, was_lost = origin, origin.subflow, True
+                    send.subflow.drop(end - start)  # the copy is still under way, and owed nothing
+                send, was_lost = send.origin, True
                 send.again = True  # a guess is no measurement
+            if was_lost:
+                undo.on_arrival(start, end)
+            subflow = send.subflow
             subflow.credit(now, send, start, end, was_lost)
             touched.add(subflow)
-            if was_lost:
-                self._spurious(subflow, end - start)
-            if subflow.state is not PathState.ACTIVE and send.sent_at > subflow.down_at:
-                self._alive(now, subflow, send.sent_at)
         for subflow in touched:
             subflow.rack.end_ack()
+        for subflow in self._subflows:
+            if subflow.frto.active:
+                self._judge_timeout(subflow, credited)
+            if subflow.probe.pending:
+                self._judge_probe(now, subflow, credited)
         return touched
 
     @staticmethod
-    def _too_early(now: int, send: Send) -> bool:
+    def _too_early(now: int, send: Send, end: int) -> bool:
         """Whether an answer came faster than the path can be, so that it answers the first copy."""
+        assert send.origin is not None
+        if end > send.origin.end:
+            return False
         return now - send.sent_at < send.subflow.rtt.min_rtt_ns * 3 // 4
 
-    def _spurious(self, subflow: Subflow, size: int) -> None:
-        """Bytes taken for lost arrived before they were sent again."""
-        subflow.lost_in_event -= size
-        if subflow.lost_in_event <= 0 and subflow.in_recovery:
-            subflow.controller.undo()
-            subflow.recovery_position = subflow.order.edge
-            self.losses.window_changed(subflow, "undo")
+    def on_dsack(self, start: int, end: int) -> None:
+        """Both copies of [start, end) arrived; it was no ping."""
+        for subflow in self._subflows:
+            subflow.probe.on_dsack(start, end)
+        self.losses.undo.on_dsack(start, end)
 
-    def _alive(self, now: int, subflow: Subflow, sent_at: int) -> None:
-        """Data that a suspect path carried did arrive: the suspicion was wrong."""
-        subflow.hear(now, sent_at)
-        self.silence.restore(now, subflow, restart=False)
+    def _judge_probe(self, now: int, subflow: Subflow, credited: Sequence[Credit]) -> None:
+        """RFC 8985 section 7.4.2: a loss that a probe repaired is congestion all the same."""
+        for credit in credited:
+            position = subflow.probe.on_credit(credit.send)
+            if position is None:
+                continue
+            subflow.order.deliver(*position)
+            if position[0] >= subflow.recovery_position and subflow.usable:
+                self._reduce(now, subflow, subflow.in_flight)
+            return
+
+    def _judge_timeout(self, subflow: Subflow, credited: Sequence[Credit]) -> None:
+        """RFC 5682 section 3: what came after a timeout says whether it had a reason."""
+        frto, board = subflow.frto, self._scoreboard
+        ours = [send for send, _, _, _ in credited if send.subflow is subflow]
+        oldest = subflow.oldest()
+        asking = frto.asking
+        verdict = frto.on_ack(
+            head_acked=board.una >= frto.head or frto.head - 1 in board.sacked,
+            late=any(send.position < frto.point and not send.again for send in ours),
+            newer=any(send.position >= frto.point for send in ours),
+            rest=oldest is not None and oldest.position < frto.point,
+            new_data=self.has_new_data(),
+        )
+        if frto.asking and not asking:
+            subflow.owed = NEW_SEGMENTS * subflow.mss
+        elif verdict is Verdict.SPURIOUS:
+            subflow.owed = 0
+            self.losses.undo.undo(subflow)
+        elif verdict is Verdict.GENUINE:
+            subflow.owed = 0
+            self._lose_by_timeout(subflow, frto.point)
 
     # Timers
 
@@ -149,24 +199,46 @@ class Recovery:
         return subflow.silent_since + self._config.user_timeout_ns
 
     def _on_rto(self, now: int, subflow: Subflow) -> None:
-        """RFC 6298 section 5.4 to 5.6, for this subflow alone (P5, P11)."""
+        """RFC 6298 section 5.4 to 5.6, for this subflow alone (P5, P11).
+
+        The first time only the first segment goes out again, if what comes of it can tell whether
+        anything is lost at all (RFC 5682).
+        """
         in_flight = subflow.in_flight
         same_event = subflow.in_recovery
-        subflow.lost_in_event = 0
-        for start, end, _ in self.losses.take(subflow, None, Kind.TIMEOUT):
-            if self.losses.report:
-                self.losses.report(LossDetected(subflow.index, start, end, "timeout"))
-        if self._scoreboard.renege():
+        reneged = self._scoreboard.renege()
+        doubtful = not (same_event or reneged or subflow.timeouts or subflow.frto.active)
+        if not same_event:
+            subflow.begin_episode()
+            subflow.episode.reduced = True
+        if doubtful and self.silence.watching and self.has_new_data():
+            head = self._lose_by_timeout(subflow, self.losses.first_segment(subflow))
+            subflow.frto.begin(head, subflow.position)
+            subflow.owed = subflow.mss
+        else:
+            self._lose_by_timeout(subflow, None)
+            subflow.in_flight = subflow.inflated = 0
+        if reneged:
             self._forget_sacked(subflow)
-        subflow.order.advance(subflow.position)
         subflow.recovery_position = subflow.position
-        subflow.in_flight = subflow.inflated = 0
+        subflow.reduction = None
+        subflow.timer_base = now
         subflow.timeouts += 1
         subflow.has_lost = True
         self._pings.hasten(now, subflow)  # the backed-off timer alone would find the way back late
         subflow.rtt.backoff()
         subflow.controller.on_rto(now=now, in_flight=in_flight, same_event=same_event)
         self.losses.window_changed(subflow, "timeout")
+
+    def _lose_by_timeout(self, subflow: Subflow, below: int | None) -> int:
+        """Take back what is outstanding at positions under `below`; the offset where it ends."""
+        last = 0
+        for start, end, _ in self.losses.take(subflow, below, Kind.TIMEOUT):
+            last = end
+            if self.losses.report:
+                self.losses.report(LossDetected(subflow.index, start, end, "timeout"))
+        subflow.order.advance(subflow.position if below is None else below)
+        return last
 
     def _forget_sacked(self, subflow: Subflow) -> None:
         """The receiver reneged (RFC 2018 section 8): everything SACKed is to be sent again."""

@@ -109,11 +109,17 @@ class Scoreboard:
             for piece_start, piece_end, send in self.lost.cut(start, end):
                 credited.append(Credit(send, piece_start, piece_end, True))
 
-    def lose(self, send: Send, end: int, kind: str) -> list[tuple[int, int]]:
-        """Move what is outstanding of `send` below offset `end` to `lost`; return the pieces."""
+    def lose(
+        self, send: Send, end: int, kind: str, *, start: int | None = None
+    ) -> list[tuple[int, int]]:
+        """Move what is outstanding of `send` below offset `end` to `lost`; return the pieces.
+
+        With `start`, only what lies from there on.
+        """
+        start = send.start if start is None else start
         pieces = [
             (piece_start, piece_end)
-            for piece_start, piece_end, owner in self.flights.overlapping(send.start, end)
+            for piece_start, piece_end, owner in self.flights.overlapping(start, end)
             if owner is send
         ]
         for piece_start, piece_end in pieces:

@@ -78,6 +78,7 @@ class Sender:
         self.subflows, first_subflow = founder.begin(first, multipath=multipath)
         self.pings = Pings(config, self.subflows, self.buffer, report)
         self.recovery = Recovery(config, self.board, self.subflows, self.pings, report)
+        self.recovery.has_new_data = self._has_new_data
         self.silence = self.recovery.silence
         self.chooser = PrimaryChooser(config, self.subflows, first_subflow, random, report)
         self.coupler: Coupler | None = None
@@ -143,6 +144,10 @@ class Sender:
         """Whether anything is unsent or unacknowledged."""
         return self.board.una < self.end
 
+    def _has_new_data(self) -> bool:
+        """Whether data was never sent that the receiver has room for."""
+        return self.board.nxt < min(self.buffer.end, self.right)
+
     @property
     def window_size(self) -> int:
         """The whole receive window."""
@@ -158,7 +163,9 @@ class Sender:
         if blocks and self._is_duplicate(ack, blocks):
             start, end = blocks.pop(0)
             answered = self.pings.answer(now, start, end)
-            if answered is not None and self._revives(answered):
+            if answered is None:
+                self.recovery.on_dsack(start, end)
+            elif self._revives(answered):
                 first = answered.state is PathState.UNTRIED
                 self.silence.restore(now, answered)
                 if first:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathStats:
-    """One path of one connection. `state` is up, suspect or defective; sizes are bytes."""
+    """One path of one connection. `state` is up, probing, suspect or defective; sizes are bytes."""
 
     name: str
     state: str

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from omtcp.core.config import MILLISECOND
+from omtcp.core.frto import Frto
 from omtcp.core.pacing import Pacer
 from omtcp.core.paths import Tally
 from omtcp.core.prr import ProportionalRateReduction
@@ -14,6 +15,7 @@ from omtcp.core.rack import Rack
 from omtcp.core.ranges import RangeSet
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
+from omtcp.core.tail_loss_probe import TailLossProbe
 from omtcp.wire.train import super_segment_size
 
 if TYPE_CHECKING:
@@ -36,10 +38,24 @@ class PathState(StrEnum):
     UNTRIED = "untried"
     """Nothing has been heard over it yet: pings only."""
     ACTIVE = "active"
+    PROBING = "probing"
+    """Owed an answer to a few segments that may just be lost: asked, and not used meanwhile."""
     SUSPECT = "suspect"
     """Silent while others are acknowledged: pings only, until it answers."""
     DEFECTIVE = "defective"
     """Silent for the user timeout: a slow ping."""
+
+
+class Episode:
+    """What one reduction of the window was made for."""
+
+    __slots__ = ("lost", "reduced")
+
+    def __init__(self) -> None:
+        self.lost = 0
+        """Bytes taken for lost, less those that arrived after all."""
+        self.reduced = False
+        """Whether the window was reduced, and not given back."""
 
 
 class DeliveryOrder:
@@ -133,8 +149,9 @@ class Subflow:
         """Bytes acknowledged during recovery since the reduction was last told."""
         self.has_lost = False
         """Whether its window was ever cut."""
-        self.lost_in_event = 0
-        """Bytes found lost since the last reduction began, less those that arrived after all."""
+        self.episode = Episode()
+        self.frto = Frto()
+        self.probe = TailLossProbe()
         self.inflated = 0
         """Without SACK: bytes that duplicate ACKs say have left the network."""
         self.owed = 0
@@ -210,6 +227,15 @@ class Subflow:
             return min(max(burst // mss, 2) * mss, full)
         return min(burst // full, TRAIN) * full
 
+    def outstanding_between(self, low: int, high: int) -> bool:
+        """Whether anything sent at positions from `low` on is outstanding below `high`."""
+        for send in self.sends:
+            if send.position >= high:
+                break
+            if send.outstanding and send.position + send.end - send.start > low:
+                return True
+        return False
+
     def oldest(self) -> Send | None:
         """The first transmission with bytes outstanding."""
         sends = self.sends
@@ -237,6 +263,9 @@ class Subflow:
         if origin is not None:
             self.resent_bytes += size
             self.tally.resent += size
+            if origin.lost_by == "probe":
+                position = origin.position + start - origin.start
+                origin.subflow.probe.on_sent(send, position, min(end, origin.end) - start)
         return send
 
     def credit(self, now: int, send: Send, start: int, end: int, was_lost: bool) -> None:
@@ -294,6 +323,11 @@ class Subflow:
                 window_limited=self.limited,
                 rtt_ns=rtt_ns,
             )
+
+    def begin_episode(self) -> Episode:
+        """What is found lost from now on is charged to another reduction than before."""
+        self.episode = Episode()
+        return self.episode
 
     def drop(self, size: int) -> None:
         """`size` bytes are no longer in flight here: lost, or moved to another path."""

@@ -81,6 +81,21 @@ class PathSuspect(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PathProbing(Event):
+    """`path` owes the answer to a few segments, which may just be lost: it is asked first."""
+
+    path: int
+    silence_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathCleared(Event):
+    """A path that was only asked has answered: a few segments were lost, no more."""
+
+    path: int
+
+
+@dataclass(frozen=True, slots=True)
 class PingSent(Event):
     """A range that the peer already has was sent again to draw a DSACK (RFC 2883)."""
 

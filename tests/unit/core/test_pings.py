@@ -5,7 +5,14 @@ from itertools import pairwise
 import pytest
 
 from omtcp.core.config import Config
-from omtcp.core.pings import IDLE_ATTEMPTS, IDLE_INTERVAL_NS, WAITING_MOST, Pings
+from omtcp.core.pings import (
+    EAGER_ATTEMPTS,
+    EAGER_INTERVAL_NS,
+    IDLE_ATTEMPTS,
+    IDLE_INTERVAL_NS,
+    WAITING_MOST,
+    Pings,
+)
 from omtcp.core.send_buffer import KEPT_BEHIND, SendBuffer
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.trace.events import Event, PingAnswered, PingSent
@@ -44,7 +51,8 @@ class TestWhen:
         [
             (PathState.ACTIVE, IDLE_INTERVAL_NS),
             (PathState.UNTRIED, CONFIG.ping_interval_ns),
-            (PathState.SUSPECT, CONFIG.ping_interval_ns),
+            (PathState.PROBING, 50 * MS),
+            (PathState.SUSPECT, 50 * MS),
             (PathState.DEFECTIVE, CONFIG.slow_ping_interval_ns),
         ],
     )
@@ -53,6 +61,29 @@ class TestWhen:
         rig.subflows[1].state = state
         rig.pings.send(NOW, rig.subflows[1])
         assert rig.pings.due_at(rig.subflows[1], busy=True) == NOW + interval
+
+    def test_a_silent_path_is_asked_once_per_round_trip_and_then_less_often(self) -> None:
+        rig = Rig()
+        b = rig.subflows[1]
+        b.state = PathState.SUSPECT
+        b.rtt.srtt_ns = 30 * MS
+        waits = []
+        now = NOW
+        for _ in range(EAGER_ATTEMPTS + 3):
+            rig.pings.send(now, b)
+            at = rig.pings.due_at(b, busy=True)
+            assert at is not None
+            waits.append((at - now) // MS)
+            now = at
+        assert waits == [30] * EAGER_ATTEMPTS + [60, 100, 100]
+
+    def test_but_not_all_the_time_on_a_path_with_no_delay(self) -> None:
+        rig = Rig()
+        b = rig.subflows[1]
+        b.state = PathState.SUSPECT
+        b.rtt.srtt_ns = MS
+        rig.pings.send(NOW, b)
+        assert rig.pings.due_at(b, busy=True) == NOW + EAGER_INTERVAL_NS
 
     def test_due_names_the_path(self) -> None:
         rig = Rig()
