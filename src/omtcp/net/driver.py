@@ -19,8 +19,7 @@ from omtcp.net.tun import PACKET_SIZE, PayloadError, Tun
 from omtcp.wire.header import HeaderWriter
 from omtcp.wire.packet import IcmpPacket, TcpPacket, parse_packet
 from omtcp.wire.pure_ack import AckFold
-from omtcp.wire.tcp import CWR
-from omtcp.wire.train import super_segments
+from omtcp.wire.train import packets
 
 READ_BATCH = 64
 """Packets read before the core is asked what to send: ACKs are folded, then acted on once."""
@@ -213,20 +212,13 @@ class Driver:
 
     def _send(self, transmit: Transmit) -> int:
         """Write a segment of any length; return how many writes it took."""
-        connection, path, whole, segment_size = transmit
+        connection, path, segment, segment_size = transmit
         writer, write = self._writer(connection, path), self._tuns[path].write
-        ip_header_length = writer.ip_header_length
         count = 0
         try:
-            for segment in super_segments(whole, segment_size):
+            for header, payload in packets(writer, segment, segment_size):
                 count += 1
-                self.refused += not write(
-                    writer.header(segment),
-                    segment.payload,
-                    segment_size,
-                    ip_header_length,
-                    segment.flags & CWR != 0,
-                )
+                self.refused += not write(header, payload, segment_size, writer.ip_header_length)
         except PayloadError as error:
             _log.warning("%s: %s", connection.flow.peer, error)
             connection.abort()

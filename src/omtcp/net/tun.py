@@ -16,6 +16,7 @@ from typing import Self
 from omtcp.errors import LocalError, PathError, SetupError
 from omtcp.net import vnet
 from omtcp.wire.buffer import Buffer
+from omtcp.wire.tcp import CWR
 
 PACKET_SIZE = 65_600
 """Room for the largest packet that can be read: IPv6 header and 64 KiB, rounded up."""
@@ -44,6 +45,9 @@ _SIOCSIFMTU = 0x8922
 _SIOCSIFTXQLEN = 0x8943
 _INTERFACE_REQUEST = Struct("=16sH22x")
 _NUMBER_REQUEST = Struct("=16si20x")
+
+_TCP_FLAGS = 13
+"""Where in the TCP header they are."""
 
 _KNOWN_GOOD = vnet.NEEDS_CHECKSUM | vnet.CHECKSUM_VALID
 
@@ -117,18 +121,19 @@ class Tun:
         payload: Sequence[Buffer],
         segment_size: int,
         ip_header_length: int,
-        ecn: bool = False,
     ) -> bool:
         """Send one TCP packet, of any length up to 64 KiB; False when the host has no room for it.
 
         `header` is IP and TCP header with the pseudo-header's sum in the checksum field; the kernel
-        cuts `payload` into segments of at most `segment_size` bytes. `ecn` says that CWR is set.
+        cuts `payload` into segments of at most `segment_size` bytes.
         A packet for which False is returned is lost like one dropped by a queue on the way. Raises
         PayloadError if the payload cannot be read (only its connection is to blame), PathError if
         the device is gone.
         """
-        if sum(map(len, payload)) <= segment_size:
+        length = len(payload[0]) if len(payload) == 1 else sum(map(len, payload))
+        if length <= segment_size:
             segment_size = 0
+        ecn = header[ip_header_length + _TCP_FLAGS] & CWR != 0
         key = (header[0] >> 4, ip_header_length, len(header), segment_size, ecn)
         vnet_header = self._headers.get(key)
         if vnet_header is None:

@@ -1,15 +1,21 @@
-"""Super-segments: what a run of the stream becomes when it is longer than a packet can be.
+"""From a long segment to packets: super-segments of up to 64 KiB, which the device cuts further.
 
-The layers above deal in runs of any length, and pay per run. A device takes 64 KiB at a time.
+The layers above deal in runs of any length, and pay per run. Of the headers of one run little but
+the sequence number differs.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
+from struct import Struct
 
 from omtcp.wire.buffer import Buffer
-from omtcp.wire.header import MAX_PAYLOAD
+from omtcp.wire.header import MAX_PAYLOAD, HeaderWriter
 from omtcp.wire.seq import SEQ_MASK
 from omtcp.wire.tcp import CWR, FIN, PSH, Segment
+
+Packet = tuple[Buffer, tuple[Buffer, ...]]
+"""IP and TCP header, and the payload in pieces."""
+
+_SEQ = Struct("!I")
 
 
 def super_segment_size(segment_size: int) -> int:
@@ -17,45 +23,60 @@ def super_segment_size(segment_size: int) -> int:
     return max(MAX_PAYLOAD // segment_size, 1) * segment_size
 
 
-def super_segments(segment: Segment, segment_size: int) -> Iterator[Segment]:
-    """`segment` in pieces that fit a packet each, cut where the device would cut as well.
+def packets(writer: HeaderWriter, segment: Segment, segment_size: int) -> Iterator[Packet]:
+    """The packets of `segment`, cut where the device would cut as well; nothing is copied.
 
-    FIN and PSH go with the last, CWR with the first (RFC 3168 section 6.1.2), and every piece
-    repeats the options. Nothing is copied.
+    FIN and PSH go with the last, CWR with the first (RFC 3168 section 6.1.2), and all have the
+    options. A header's memory is used again for the next one.
     """
     size = super_segment_size(segment_size)
-    if segment.length <= size:
-        yield segment
+    length = segment.length
+    if length <= size:
+        yield writer.header(segment), segment.payload
         return
-    ends = [*range(0, segment.length, size), segment.length]
-    flags = segment.flags & ~(FIN | PSH)
-    for start, end in pairwise(ends):
-        if end == segment.length:
-            flags |= segment.flags & (FIN | PSH)
-        yield Segment(
-            segment.source_port,
-            segment.destination_port,
-            segment.seq + start & SEQ_MASK,
-            segment.ack,
-            flags,
-            segment.window,
-            sack=segment.sack,
-            timestamps=segment.timestamps,
-            user_timeout=segment.user_timeout,
-            payload=_slice(segment.payload, start, end),
-            length=end - start,
-            ecn=segment.ecn,
-        )
-        flags &= ~CWR
+    piece = Segment(
+        segment.source_port,
+        segment.destination_port,
+        segment.seq,
+        segment.ack,
+        segment.flags & ~(FIN | PSH),
+        segment.window,
+        sack=segment.sack,
+        timestamps=segment.timestamps,
+        user_timeout=segment.user_timeout,
+        length=size,
+        ecn=segment.ecn,
+    )
+    header = bytearray(writer.header(piece))
+    seq_at = writer.ip_header_length + 4
+    last = (length - 1) // size * size
+    pieces = _cut(segment.payload, size)
+    for start in range(0, last, size):
+        if start:
+            _SEQ.pack_into(header, seq_at, segment.seq + start & SEQ_MASK)
+            header[seq_at + 9] &= ~CWR
+        yield header, next(pieces)
+    piece.flags = segment.flags & ~CWR
+    piece.seq = segment.seq + last & SEQ_MASK
+    piece.length = length - last
+    yield writer.header(piece), next(pieces)
 
 
-def _slice(payload: tuple[Buffer, ...], start: int, end: int) -> tuple[Buffer, ...]:
-    """Octets `start` to before `end` of what the buffers hold together."""
-    parts = []
+def _cut(payload: tuple[Buffer, ...], size: int) -> Iterator[tuple[Buffer, ...]]:
+    """The octets in pieces of `size`, the last one shorter."""
+    parts: list[Buffer] = []
+    room = size
     for buffer in payload:
-        size = len(buffer)
-        if start < size and end > 0:
-            parts.append(memoryview(buffer)[max(start, 0) : end])
-        start -= size
-        end -= size
-    return tuple(parts)
+        view = memoryview(buffer)
+        start = 0
+        while len(view) - start >= room:
+            parts.append(view[start : start + room])
+            yield tuple(parts)
+            parts.clear()
+            start += room
+            room = size
+        if start < len(view):
+            parts.append(view[start:])
+            room -= len(view) - start
+    if parts:
+        yield tuple(parts)

@@ -130,7 +130,6 @@ class FakeTun:
         payload: Sequence[bytes],
         segment_size: int,
         ip_header_length: int,
-        ecn: bool = False,
     ) -> bool:
         """As `Tun.write`; a super-segment stays whole, as it does between hosts of one machine."""
         if self.fail_with is not None:
