@@ -30,6 +30,8 @@ def test_a_short_run_measures_both_sides(tmp_path: Path) -> None:
         (figures,) = subject["rounds"]
         assert figures["goodput"] > 100
         assert figures["acks_per_mb"] > 0
+    assert (tmp_path / "bench-results" / "history.jsonl").exists()
+    assert "<svg" in (tmp_path / "bench-results" / "bench.html").read_text()
     ours = handshakes["subjects"][0]["rounds"][0]
     assert ours["served"] > 50
     assert ours["memory_mb"] > 5

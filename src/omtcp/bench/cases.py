@@ -1,6 +1,6 @@
 """The bench's cases by name."""
 
-from omtcp.bench.case import Case, Ratio
+from omtcp.bench.case import Case, Figures, Ratio, Setting, Subject
 from omtcp.bench.downloads import flood_subject, subject
 from omtcp.bench.ground import Ground
 from omtcp.bench.peer_stacks import pasta, pmd_pytcp, pytcp, slirp4netns
@@ -15,10 +15,24 @@ from omtcp.bench.stacks import (
     kernel_mptcp,
     omtcp,
 )
+from omtcp.bench.track import MSS, Track
 from omtcp.bench.visits import hurry_subject, idle_subject
 from omtcp.errors import LocalError
 
 _BULK = ("goodput", "cpu_per_gb", "user_per_gb", "core", "acks_per_mb", "calls_per_mb", "memory_mb")
+_ACKS = 10_000
+_ACKS_QUICK = 2_000
+
+
+def window_subject(name: str, window: int, loss: float) -> Subject:
+    """A window of a size, and a loss, as a subject; it takes as long as it takes."""
+
+    def run(setting: Setting) -> Figures:
+        acks = _ACKS_QUICK if setting.quick else _ACKS
+        costs = Track(window, loss).run(acks, warm=window // (2 * MSS))
+        return {"ack_us": costs.mean_us, "ack_p99_us": costs.p99_us, "flights": costs.most}
+
+    return Subject(name=name, measure=run)
 
 
 def _against(metric: str, of: str = OMTCP, to: str = KERNEL) -> Ratio:
@@ -121,6 +135,22 @@ def _flood() -> Case:
     )
 
 
+def _scoreboard() -> Case:
+    small, lossy, large = "64 KB", "64 KB, 1 % loss", "64 MB, 1 % loss"
+    return Case(
+        name="scoreboard",
+        about="what an ACK costs the sender, in virtual time, without a network",
+        subjects=(
+            window_subject(small, 64 << 10, 0.0),
+            window_subject(lossy, 64 << 10, 0.01),
+            window_subject(large, 64 << 20, 0.01),
+        ),
+        metrics=("ack_us", "ack_p99_us", "flights"),
+        ratios=(_against("ack_us", large, lossy), _against("ack_us", large, small)),
+        rounds=2,
+    )
+
+
 def _peers() -> Case:
     ground = Ground()
     peers = (pmd_pytcp(), pytcp(), slirp4netns(), pasta())
@@ -175,6 +205,7 @@ CASES: dict[str, Case] = {
         _handshakes(),
         _idle(),
         _flood(),
+        _scoreboard(),
         _peers(),
     )
 }

@@ -1,10 +1,11 @@
 """What a run of the bench showed: values that can be written as JSON and compared."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from omtcp.bench.case import Case, Figures, Ratio
 from omtcp.bench.metrics import METRICS
+from omtcp.bench.microbench import Micro
 from omtcp.bench.spread import Spread, quotients
 
 
@@ -119,13 +120,13 @@ class BenchResult:
     machine: dict[str, str]
     settings: dict[str, Any]
     cases: list[CaseResult] = field(default_factory=list)
+    micro: list[Micro] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether something was measured, and nothing that is there failed."""
-        return bool(self.cases) and not any(
-            who.errors for case in self.cases for who in case.subjects
-        )
+        failed = any(who.errors for case in self.cases for who in case.subjects)
+        return bool(self.cases or self.micro) and not failed
 
     def ratios(self) -> list[RatioResult]:
         return [ratio for case in self.cases for ratio in case.ratios()]
@@ -142,4 +143,5 @@ class BenchResult:
                 for name, metric in METRICS.items()
             },
             "cases": [case.to_json() for case in self.cases],
+            "micro_ns": {micro.name: asdict(micro.ns) for micro in self.micro},
         }

@@ -56,7 +56,17 @@ def run(cases: Sequence[Case], options: Options, watch: Watcher | None = None) -
     require_host()
     remove_leftovers()
     _allow_many_files()
-    result = BenchResult(
+    result = blank(options)
+    with temporary_directory() as temporary:
+        bench = _Bench(options, Path(temporary), plan(cases, options), watch)
+        for case in cases:
+            result.cases.append(bench.measure(case))
+    return result
+
+
+def blank(options: Options) -> BenchResult:
+    """The result before anything was measured."""
+    return BenchResult(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         version=machine.product_version(),
         commit=machine.commit(),
@@ -68,11 +78,6 @@ def run(cases: Sequence[Case], options: Options, watch: Watcher | None = None) -
             "quick": options.quick,
         },
     )
-    with temporary_directory() as temporary:
-        bench = _Bench(options, Path(temporary), plan(cases, options), watch)
-        for case in cases:
-            result.cases.append(bench.measure(case))
-    return result
 
 
 def rounds_of(case: Case, options: Options) -> int:

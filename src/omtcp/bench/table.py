@@ -1,9 +1,12 @@
 """A run as tables for a terminal."""
 
+from collections.abc import Sequence
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from omtcp.bench.metrics import METRICS
+from omtcp.bench.microbench import Micro
 from omtcp.bench.result import CaseResult, RatioResult, SubjectResult
 from omtcp.bench.spread import Spread
 
@@ -42,6 +45,16 @@ def case_table(result: CaseResult) -> Table:
         table.add_column(METRICS[metric].heading, justify="right")
     for subject in result.subjects:
         table.add_row(*cells(result, subject))
+    return table
+
+
+def micro_table(results: Sequence[Micro]) -> Table:
+    """One row per function."""
+    table = Table(title="micro: nanoseconds per call", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("ns", justify="right")
+    for micro in results:
+        table.add_row(micro.name, with_spread(micro.ns))
     return table
 
 

@@ -1,52 +1,11 @@
 import json
-from collections.abc import Mapping
 
 import pytest
 
-from omtcp.bench.case import Case, Ratio, Setting, Subject
-from omtcp.bench.result import BenchResult, CaseResult, SubjectResult
 from omtcp.bench.spread import Spread
 from omtcp.bench.table import case_table, cells, number, ratio_line, with_spread
 
-
-def never(setting: Setting) -> Mapping[str, float]:
-    raise AssertionError(setting)
-
-
-CASE = Case(
-    name="bulk",
-    about="a test",
-    subjects=tuple(Subject(name=name, measure=never) for name in ("ours", "theirs")),
-    metrics=("goodput", "cpu_per_gb"),
-    ratios=(
-        Ratio(metric="goodput", of="ours", to="theirs"),
-        Ratio(metric="cpu_per_gb", of="ours", to="theirs"),
-    ),
-)
-
-
-def measured(ours: list[float], theirs: list[float]) -> CaseResult:
-    """Each number is a goodput; the processor cost is always 2 and 4."""
-    return CaseResult(
-        case=CASE,
-        subjects=[
-            SubjectResult(name="ours", rounds=[{"goodput": v, "cpu_per_gb": 2.0} for v in ours]),
-            SubjectResult(
-                name="theirs", rounds=[{"goodput": v, "cpu_per_gb": 4.0} for v in theirs]
-            ),
-        ],
-    )
-
-
-def bench(*cases: CaseResult) -> BenchResult:
-    return BenchResult(
-        date="2026-01-01T00:00:00+00:00",
-        version="1",
-        commit=None,
-        machine={},
-        settings={},
-        cases=list(cases),
-    )
+from .results import bench, measured
 
 
 def test_above_one_is_better_whichever_way_the_metric_goes() -> None:

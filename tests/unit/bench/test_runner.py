@@ -1,13 +1,15 @@
 """Turns, failures and options, with subjects that measure nothing."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from omtcp.bench import runner
-from omtcp.bench.case import Case, Figures, Setting, Subject
+from omtcp.bench import machine, runner
+from omtcp.bench.case import Case, Figures, Ratio, Setting, Subject
 from omtcp.bench.cases import CASES, find_case
 from omtcp.bench.metrics import METRICS
 from omtcp.bench.runner import Options, Step, run
@@ -21,6 +23,7 @@ def no_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "require_host", lambda: None)
     monkeypatch.setattr(runner, "remove_leftovers", list)
     monkeypatch.setattr(runner, "_allow_many_files", lambda: None)
+    monkeypatch.setattr(machine, "busy", lambda: None)
     monkeypatch.setattr(runner, "_BIG_BYTES", 1)
     monkeypatch.setattr(runner, "_BLOCK", 1)
 
@@ -113,19 +116,67 @@ def test_the_list_names_every_case() -> None:
         assert name in done.output
 
 
+def test_a_run_writes_its_files_and_the_next_one_compares(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    goodputs = iter([2.0, 1.0, 1.0, 1.0])
+    ratio = Ratio(metric="goodput", of="a", to="b")
+    fake = replace(case(lambda name, setting: {"goodput": next(goodputs)}), ratios=(ratio,))
+    monkeypatch.setitem(CASES, "fake", fake)
+    command = ["bench", "--case=fake", "--rounds=1", f"--output={tmp_path}"]
+    assert run_command(command) == 0
+    assert "worse" not in capsys.readouterr().out
+    assert run_command([*command, f"--json={tmp_path}/other.json"]) == 0
+    assert "worse than before: fake: goodput: a / b: 1, it was 2" in capsys.readouterr().out
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
+    first = json.loads((tmp_path / "bench.json").read_text())
+    second = json.loads((tmp_path / "other.json").read_text())
+    assert first["cases"][0]["ratios"]["fake: goodput: a / b"]["median"] == 2.0
+    assert second["cases"][0]["ratios"]["fake: goodput: a / b"]["median"] == 1.0
+    assert "it was 2" in (tmp_path / "bench.html").read_text()
+
+
+def test_a_run_with_a_failure_says_so_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(name: str, setting: Setting) -> Figures:
+        raise SetupError("it fell")
+
+    monkeypatch.setitem(CASES, "fake", case(measure))
+    with pytest.raises(SystemExit) as left:
+        run_command(["bench", "--case=fake", "--rounds=1", f"--output={tmp_path}"])
+    assert left.value.code == 1
+    assert "a: round 1: it fell" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [["--case=nonsense"], ["--json=/nowhere/x.json"], ["--duration=soon"], ["--rounds=0"]],
+    [
+        ["--case=nonsense"],
+        ["--json=/nowhere/x.json"],
+        ["--history=/nowhere/x"],
+        ["--duration=soon"],
+        ["--rounds=0"],
+        ["--micro", "--case=bulk"],
+    ],
     ids=str,
 )
-def test_bad_input_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line(
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert run_command(["bench", *arguments]) in (1, 2)
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_without_root_it_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def refuse() -> None:
         raise SetupError("must be run as root")
 

@@ -4,6 +4,7 @@ python -m omtcp.bench.peers.pytcp DEVICE ADDRESS/LENGTH GATEWAY PORT
 """
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -40,10 +41,12 @@ def main() -> None:
     listener.bind((address.partition("/")[0], int(port)))
     listener.listen()
     say("ready")
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         while True:
             connection, _ = listener.accept()
             threading.Thread(target=_answer, args=(connection,), daemon=True).start()
+    except KeyboardInterrupt:
+        os._exit(0)  # its threads would keep the process for seconds
 
 
 if __name__ == "__main__":
