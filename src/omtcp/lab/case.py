@@ -187,19 +187,17 @@ class Case:
         return self.bottleneck.link.resolve(before + self.return_config().delay_ns)
 
     def competitor_config(self, group: Competitors) -> LinkConfig | None:
-        """A group's own way to the bottleneck; None if it shares an uplink.
+        """What each of a group has for itself before the bottleneck; None if they share an uplink.
 
-        It is the first uplink behind the bottleneck once for each of the group, so that a
-        competitor meets what the measured connection meets there, and no loss.
+        It is like the first uplink behind the bottleneck, but for losses, so that a competitor's
+        bursts arrive as the measured connection's do: of two that share a short queue the
+        smoother one wins.
         """
         if group.uplink is not None:
             return None
         model = self.forward_configs()[self.behind()[0]]
-        rate, queue = model.rate_bps, model.queue_bytes
         return LinkConfig(
-            rate_bps=rate and rate * group.count,
-            delay_ns=model.delay_ns,
-            queue_bytes=queue and queue * group.count,
+            rate_bps=model.rate_bps, delay_ns=model.delay_ns, queue_bytes=model.queue_bytes
         )
 
     def script(self) -> tuple[Step, ...]:

@@ -18,7 +18,7 @@ from random import Random
 from time import monotonic_ns, sleep
 
 from omtcp.lab.frames import destination_of, ecn_of, mark_frame
-from omtcp.lab.plan import COMPETITORS, Plan
+from omtcp.lab.plan import COMPETITOR, Plan, rival_links
 from omtcp.lab.ports import FILTERS, Inlet, Port
 from omtcp.lab.processes import die_with_parent, precise_timers, prefer_over_others, say
 from omtcp.lab.revival import Revivals
@@ -48,6 +48,8 @@ class Emulation:
             for name, config in plan.links().items()
         }
         self._back = self._pipes[RETURN]
+        # Competitors have no series: those of a hundred would be most of a report.
+        self._sampled = {n: p for n, p in self._pipes.items() if not n.startswith(COMPETITOR)}
         self._answered = {
             address: port
             for rival, port in zip(plan.rivals, self._rivals, strict=True)
@@ -69,7 +71,7 @@ class Emulation:
         plan = self._plan
         self._bottleneck = self._pipes.get(BOTTLENECK)
         first = {str(index) for index in plan.behind}
-        first |= {name for name in self._pipes if name.startswith(COMPETITORS)}
+        first |= {name for name in self._pipes if name.startswith(COMPETITOR)}
         self._feeders = {name: self._pipes[name] for name in self._pipes if name in first}
         self._last = {
             name: pipe for name, pipe in self._pipes.items() if name not in {*first, RETURN}
@@ -84,14 +86,16 @@ class Emulation:
         ):
             inlets[port.socket.fileno()] = Inlet(
                 receive=port.socket.recv,
-                pipe=self._pipes[str(index)],
+                pipes=[self._pipes[str(index)]],
                 swallows=FILTERS[swallow],
             )
         for index, (port, rival) in enumerate(zip(self._rivals, self._plan.rivals, strict=True)):
-            way = str(rival.uplink) if rival.link is None else f"{COMPETITORS} {index}"
-            inlets[port.socket.fileno()] = Inlet(receive=port.socket.recv, pipe=self._pipes[way])
+            ways = [str(rival.uplink)] if rival.link is None else rival_links(index, rival)
+            inlets[port.socket.fileno()] = Inlet(
+                receive=port.socket.recv, pipes=[self._pipes[way] for way in ways]
+            )
         inlets[self._client.socket.fileno()] = Inlet(
-            receive=self._client.socket.recv, pipe=self._back
+            receive=self._client.socket.recv, pipes=[self._back]
         )
         return inlets
 
@@ -227,7 +231,7 @@ class Emulation:
                         pipe.link.backlog(now),
                         sum(pipe.counters.dropped.values()),
                     )
-                    for pipe in self._pipes.values()
+                    for pipe in self._sampled.values()
                 ],
             )
         )
@@ -237,7 +241,7 @@ class Emulation:
         ports = [*self._uplinks, self._client, *self._rivals]
         times = os.times()
         return {
-            "links": list(self._pipes),
+            "links": list(self._sampled),
             "samples": self.samples,
             "applied": self.applied,
             "revived": self._revivals.found,

@@ -46,6 +46,11 @@ def destination_of(frame: bytes) -> bytes:
     return _addresses(frame)[1]
 
 
+def port_to(frame: bytes) -> bytes:
+    """The TCP port that a frame goes to, taken for granted that it is TCP without IP options."""
+    return frame[36:38] if frame[12:14] == _IPV4 else frame[56:58]
+
+
 def _addresses(frame: bytes) -> tuple[bytes, bytes]:
     if frame[12:14] == _IPV4:
         return frame[26:30], frame[30:34]

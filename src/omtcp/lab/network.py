@@ -207,6 +207,7 @@ class Network:
             device=f"rival{group}",
             mac=_bytes(_mac(4, group)),
             addresses=tuple(ip_address(text).packed for text in uplink.address.values()),
+            flows=competitors.count,
             link=self.case.competitor_config(competitors),
             uplink=competitors.uplink,
         )

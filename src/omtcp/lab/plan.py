@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from omtcp.lab.script import BOTTLENECK, RETURN, Step
 from omtcp.link.config import LinkConfig
 
-COMPETITORS = "competitors"
+COMPETITOR = "competitor"
 """What the names of the competitors' own links begin with."""
 
 
@@ -13,13 +13,14 @@ COMPETITORS = "competitors"
 class Rival:
     """A competing server's device, its end's address, and how it reaches the client.
 
-    addresses: its IP addresses, packed. link: its own way to the bottleneck; None if it shares the
-    uplink `uplink`.
+    addresses: its IP addresses, packed. link: what each of its `flows` connections has for itself
+    on the way to the bottleneck; None if they share the uplink `uplink`.
     """
 
     device: str
     mac: bytes
     addresses: tuple[bytes, ...]
+    flows: int
     link: LinkConfig | None
     uplink: int | None
 
@@ -53,7 +54,13 @@ class Plan:
         links = {str(index): config for index, config in enumerate(self.forward)}
         if self.bottleneck is not None:
             links[BOTTLENECK] = self.bottleneck
-        for index, rival in enumerate(self.rivals):
+        links[RETURN] = self.back
+        for group, rival in enumerate(self.rivals):
             if rival.link is not None:
-                links[f"{COMPETITORS} {index}"] = rival.link
-        return links | {RETURN: self.back}
+                links |= dict.fromkeys(rival_links(group, rival), rival.link)
+        return links
+
+
+def rival_links(group: int, rival: Rival) -> list[str]:
+    """The names of the links that the connections of a group have for themselves."""
+    return [f"{COMPETITOR} {group}.{flow}" for flow in range(rival.flows)]

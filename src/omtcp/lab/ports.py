@@ -2,10 +2,10 @@
 
 import socket
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from omtcp.lab.frames import ecn_of, is_data
+from omtcp.lab.frames import ecn_of, is_data, port_to
 from omtcp.link.link import DropReason
 from omtcp.link.pipe import Pipe
 
@@ -53,24 +53,38 @@ class Port:
 
 @dataclass(slots=True, kw_only=True)
 class Inlet:
-    """Where frames come from, and the link that they enter unless a middlebox takes them."""
+    """Where frames come from, and the link that they enter unless a middlebox takes them.
+
+    If there are several links, each connection has one of its own.
+    """
 
     receive: Callable[[int], bytes]
-    pipe: Pipe[bytes]
+    pipes: Sequence[Pipe[bytes]]
     swallows: Callable[[bytes], bool] | None = None
+    _flows: dict[bytes, Pipe[bytes]] = field(default_factory=dict)
 
     def read(self, now: int) -> None:
         """Takes a batch of frames off the device; multicast (discovery) stays on its wire."""
-        pipe, swallows = self.pipe, self.swallows
+        pipe, swallows = self.pipes[0], self.swallows
         marking = pipe.link.config.mark_bytes is not None
+        several = len(self.pipes) > 1
         try:
             for _ in range(_BATCH):
                 frame = self.receive(_MAX_FRAME)
                 if frame[0] & 1:
                     continue
+                if several:
+                    pipe = self._own(frame)
                 if swallows is not None and swallows(frame):
                     pipe.counters.drop(DropReason.SWALLOWED)
                     continue
                 pipe.send(now, frame, len(frame), marking and ecn_of(frame) != 0)
         except BlockingIOError:
             pass
+
+    def _own(self, frame: bytes) -> Pipe[bytes]:
+        """The link of the connection that a frame belongs to, told by the client's port."""
+        port = port_to(frame)
+        if port not in self._flows:
+            self._flows[port] = self.pipes[len(self._flows) % len(self.pipes)]
+        return self._flows[port]

@@ -6,7 +6,8 @@ from typing import Any
 from omtcp.errors import LocalError
 from omtcp.link.spec import LinkSpec, parse_link
 
-MAX_COMPETITORS = 100
+MAX_COMPETITORS = 32
+"""Each is a link more for an emulator that has a tenth of a millisecond for a round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,8 @@ class Bottleneck:
 class Competitors:
     """Bulk connections of the kernel's TCP (CUBIC) from another server to the same client.
 
-    uplink: they share this one; None: they have a way of their own to the bottleneck, as long as
-    the first uplink that leads there.
+    uplink: they share this one; None: each has a link of its own to the bottleneck, like the first
+    uplink that leads there.
     """
 
     count: int

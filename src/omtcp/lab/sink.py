@@ -7,7 +7,6 @@ is the `result`. The process knows nothing of omtcp: it is a plain HTTP client o
 Multipath TCP, or reads curl's output.
 """
 
-import contextlib
 import hashlib
 import json
 import selectors
@@ -268,6 +267,7 @@ class Measurement:
         self._bins: Counter[int] = Counter()
         self._each: dict[int, Counter[int]] = {}
         self._bytes = 0
+        self._stopped = False
         self._selector = selectors.DefaultSelector()
         kind = CurlStream if job.program == "curl" else SocketStream
         self._streams = [(kind(job), Gaps()) for _ in range(job.downloads)]
@@ -278,16 +278,11 @@ class Measurement:
             self._selector.register(stream, events, (stream, gaps))
 
     def run(self) -> dict[str, object]:
-        """Downloads until all is there, time is up, or SIGINT comes; the result."""
-        with contextlib.suppress(KeyboardInterrupt):  # whoever asked has seen enough
-            self._collect()
-        return self._result(monotonic_ns())
-
-    def _collect(self) -> None:
+        """Downloads until all is there, time is up, or it is told to stop; the result."""
         buffer = memoryview(bytearray(_BUFFER_BYTES))
         next_progress = 0
         now = monotonic_ns()
-        while now < self._end and self._selector.get_map():
+        while now < self._end and self._selector.get_map() and not self._stopped:
             timeout = min(self._end - now, _PROGRESS_NS) / 1e9
             for key, events in self._selector.select(timeout):
                 stream, gaps = key.data
@@ -296,6 +291,11 @@ class Measurement:
             if now >= next_progress:
                 next_progress = now + _PROGRESS_NS
                 say(json.dumps({"now_ns": now, "bytes": self._bytes}))
+        return self._result(now)
+
+    def stop(self, *_: object) -> None:
+        """Whoever asked has seen enough; may be called by a signal."""
+        self._stopped = True
 
     def _serve(
         self, stream: SocketStream | CurlStream, gaps: Gaps, events: int, buffer: memoryview
@@ -345,9 +345,10 @@ class Measurement:
 def main() -> None:
     die_with_parent()
     job = Job(**json.loads(sys.argv[1]))
-    with contextlib.suppress(KeyboardInterrupt):
-        sleep(max(job.start_ns - monotonic_ns(), 0) / 1e9)
-        say(json.dumps({"result": Measurement(job).run()}))
+    sleep(max(job.start_ns - monotonic_ns(), 0) / 1e9)
+    measurement = Measurement(job)
+    signal.signal(signal.SIGINT, measurement.stop)
+    say(json.dumps({"result": measurement.run()}))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_competitors() -> None:
     assert parse_competitors("2@1") == Competitors(count=2, uplink=1)
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "101", "two", "2@", "2@x", "@1"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "33", "two", "2@", "2@x", "@1"])
 def test_bad_competitors(text: str) -> None:
     with pytest.raises(LocalError):
         parse_competitors(text)
@@ -86,7 +86,7 @@ def test_competitors_come_as_near_as_the_first_uplink_behind_the_bottleneck() ->
     plain = case("80mbit,10ms", "60mbit,20ms,loss=1%", bottleneck=shared)
     config = plain.competitor_config(Competitors(count=3))
     assert config is not None
-    assert (config.delay_ns, config.rate_bps, config.loss) == (20 * MS, 180_000_000, None)
+    assert (config.delay_ns, config.rate_bps, config.loss) == (20 * MS, 60_000_000, None)
     assert plain.competitor_config(Competitors(count=3, uplink=0)) is None
 
 
