@@ -109,7 +109,7 @@ class Config:
     keepalive_interval_ns: int = 75 * SECOND
     keepalive_probes: int = 9
 
-    suspect_floor_ns: int = 20 * MILLISECOND
+    suspect_floor_ns: int = 15 * MILLISECOND
     """No path is suspected sooner than this, whatever its RTT."""
     ping_interval_ns: int = 100 * MILLISECOND
     slow_ping_interval_ns: int = 5 * SECOND

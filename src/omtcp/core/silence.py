@@ -12,7 +12,7 @@ from omtcp.core.congestion.base import initial_window
 from omtcp.core.losses import Kind, Losses
 from omtcp.core.pings import Pings
 from omtcp.core.subflow import PathState, Subflow
-from omtcp.core.tail_loss_probe import timeout_at
+from omtcp.core.tail_loss_probe import GRACE_NS, timeout_at
 from omtcp.trace.events import LossDetected, PathCleared, PathProbing, PathRestored, PathSuspect
 
 EVIDENCE = 4
@@ -89,7 +89,7 @@ class Silence:
 
     def _suspect_at(self, subflow: Subflow) -> int | None:
         if not any(other.usable for other in self._subflows if other is not subflow):
-            return timeout_at(subflow, self._grace) if self.watching else None
+            return timeout_at(subflow) if self.watching else None
         floor_ns = self._config.suspect_floor_ns
         if not subflow.rtt.has_sample:
             return self._unmeasured_suspect_at(subflow)
@@ -187,17 +187,13 @@ class Silence:
             oldest = subflow.oldest()
             if oldest is None or subflow.space >= subflow.mss:
                 continue
-            patience = subflow.rtt.srtt_ns + 2 * subflow.rtt.rttvar_ns + self._grace
+            patience = subflow.rtt.srtt_ns + 2 * subflow.rtt.rttvar_ns + GRACE_NS
             if max(oldest.sent_at, subflow.heard_at) + patience > now:
                 continue
             if self._others_heard(subflow):
                 self.suspect(now, subflow, Kind.SLOW)
                 moved = True
         return moved
-
-    @property
-    def _grace(self) -> int:
-        return self._config.suspect_floor_ns // 2
 
     def restore(self, now: int, subflow: Subflow) -> None:
         """`subflow` answered a question: it carries data again.

@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from omtcp.core.config import MILLISECOND
+from omtcp.core.delivery import DeliveryOrder, Episode
 from omtcp.core.frto import Frto
 from omtcp.core.pacing import Pacer
 from omtcp.core.paths import Tally
 from omtcp.core.prr import ProportionalRateReduction
 from omtcp.core.rack import Rack
-from omtcp.core.ranges import RangeSet
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
 from omtcp.core.tail_loss_probe import TailLossProbe
@@ -44,63 +44,6 @@ class PathState(StrEnum):
     """Silent while others are acknowledged: pings only, until it answers."""
     DEFECTIVE = "defective"
     """Silent for the user timeout: a slow ping."""
-
-
-class Episode:
-    """What one reduction of the window was made for."""
-
-    __slots__ = ("lost", "reduced")
-
-    def __init__(self) -> None:
-        self.lost = 0
-        """Bytes taken for lost, less those that arrived after all."""
-        self.reduced = False
-        """Whether the window was reduced, and not given back."""
-
-
-class DeliveryOrder:
-    """Which positions of one subflow have been delivered, kept only above the first hole (P3)."""
-
-    __slots__ = ("edge", "islands")
-
-    def __init__(self) -> None:
-        self.edge = 0
-        """Every position below has been delivered or given up."""
-        self.islands = RangeSet()
-
-    def deliver(self, start: int, end: int) -> None:
-        """Positions [start, end) were acknowledged."""
-        if start > self.edge:
-            self.islands.add(start, end)
-        elif end > self.edge:
-            self.advance(end)
-
-    def advance(self, position: int) -> None:
-        """Nothing below `position` is waited for any more."""
-        self.edge = max(self.edge, position)
-        if self.islands:
-            self.islands.discard_below(self.edge)
-            first = next(iter(self.islands), None)
-            if first is not None and first[0] == self.edge:
-                self.edge = first[1]
-                self.islands.discard_below(self.edge)
-
-    @property
-    def top(self) -> int:
-        """Start of the highest island; 0 when nothing is out of order."""
-        return self.islands.last_start if self.islands else 0
-
-    def lost_below(self, threshold: int) -> int | None:
-        """The position below which every hole has more than `threshold` delivered bytes above.
-
-        The paper (III.B) states it for the first hole, RFC 6675 section 4 (IsLost) for each.
-        """
-        above = 0
-        for start, end in reversed(list(self.islands)):
-            above += end - start
-            if above > threshold:
-                return start
-        return None
 
 
 class Subflow:
@@ -385,21 +328,24 @@ class Subflow:
         return send
 
     def suspect_at(self, floor_ns: int) -> int | None:
-        """When silence becomes suspicious: 1.5·SRTT + 4·RTTVAR after the oldest transmission.
+        """When silence becomes suspicious, so long after the oldest transmission.
 
-        A path that was heard a moment ago is given half an RTT more. None when nothing is out.
+        A path that was heard a moment ago is given a quarter RTT more. None when nothing is out.
         """
         oldest = self.oldest()
         if oldest is None:
             return None
-        srtt = self.rtt.srtt_ns
         due = self.prompted_at(oldest) + self.patience(floor_ns)
-        return max(due, self.heard_at + max(srtt // 2, floor_ns))
+        return max(due, self.heard_at + max(self.rtt.srtt_ns // 4, floor_ns))
 
     def patience(self, floor_ns: int) -> int:
-        """How long an answer may take before its absence is suspicious."""
+        """How long an answer may take before its absence is suspicious.
+
+        The variance that RFC 6298 allows, and never less than what a queue grows by while others
+        come to use it.
+        """
         rtt = self.rtt
-        return max(rtt.srtt_ns * 3 // 2 + 4 * rtt.rttvar_ns, rtt.srtt_ns + floor_ns)
+        return rtt.srtt_ns + max(4 * rtt.rttvar_ns, rtt.srtt_ns // 4, floor_ns)
 
     def prompted_at(self, oldest: Send) -> int:
         """When what makes the receiver answer was sent: a second segment, or the delay it takes."""

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from omtcp.core.config import MILLISECOND
+
 if TYPE_CHECKING:
     from omtcp.core.scoreboard import Send
     from omtcp.core.subflow import Subflow
 
 
-def timeout_at(subflow: Subflow, grace_ns: int) -> int | None:
+GRACE_NS = 10 * MILLISECOND
+"""Beyond two round trips: what a receiver may take, and a late timer of ours."""
+
+
+def timeout_at(subflow: Subflow) -> int | None:
     """When a probe is due (section 7.2): two round trips without an answer, None for never.
 
     The answer to a lone segment may be delayed. A probe is no use beside a timeout.
@@ -23,7 +29,7 @@ def timeout_at(subflow: Subflow, grace_ns: int) -> int | None:
     rtt = subflow.rtt
     if oldest is None or subflow.timeouts or not rtt.has_sample:
         return None
-    return max(subflow.prompted_at(oldest), subflow.heard_at) + 2 * rtt.srtt_ns + grace_ns
+    return max(subflow.prompted_at(oldest), subflow.heard_at) + 2 * rtt.srtt_ns + GRACE_NS
 
 
 class TailLossProbe:

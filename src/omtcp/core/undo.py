@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from omtcp.core.delivery import Episode
 from omtcp.core.ranges import RangeMap
-from omtcp.core.subflow import Episode, Subflow
+from omtcp.core.subflow import Subflow
 
 REMEMBERED = 256
 """Ranges that are kept; of more, those furthest to the left are forgotten."""

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omtcp.core.subflow import DELAYED_ACK_NS, DeliveryOrder, PathState
+from omtcp.core.delivery import DeliveryOrder
+from omtcp.core.subflow import DELAYED_ACK_NS, PathState
 from omtcp.wire.train import super_segment_size
 
 from .sending import MS, MSS, SECOND, make_subflow, settle_rtt
@@ -262,39 +263,44 @@ class TestSuspicion:
     def test_never_while_nothing_is_out(self) -> None:
         assert make_subflow(rtt_ms=50).suspect_at(0) is None
 
-    def test_after_one_and_a_half_round_trips_and_four_deviations(self) -> None:
+    def test_after_a_round_trip_and_four_deviations(self) -> None:
         subflow = make_subflow(rtt_ms=100)
         subflow.rtt.rttvar_ns = 10 * MS
         subflow.send(SECOND, 0, 2 * MSS)
-        assert subflow.suspect_at(20 * MS) == SECOND + 190 * MS
+        assert subflow.suspect_at(20 * MS) == SECOND + 140 * MS
+
+    def test_or_a_quarter_more_where_there_are_none(self) -> None:
+        subflow = make_subflow(rtt_ms=100)
+        subflow.send(SECOND, 0, 2 * MSS)
+        assert subflow.suspect_at(20 * MS) == SECOND + 125 * MS
 
     def test_the_floor_is_for_short_round_trips(self) -> None:
         subflow = make_subflow(rtt_ms=1)
         subflow.send(SECOND, 0, 2 * MSS)
         assert subflow.suspect_at(20 * MS) == SECOND + 21 * MS
 
-    def test_a_path_heard_a_moment_ago_is_given_half_a_round_trip(self) -> None:
+    def test_a_path_heard_a_moment_ago_is_given_a_quarter_of_a_round_trip(self) -> None:
         subflow = make_subflow(rtt_ms=100)
         subflow.send(SECOND, 0, 2 * MSS)
-        subflow.hear(SECOND + 140 * MS, SECOND)
-        assert subflow.suspect_at(20 * MS) == SECOND + 190 * MS
+        subflow.hear(SECOND + 120 * MS, SECOND)
+        assert subflow.suspect_at(20 * MS) == SECOND + 145 * MS
 
     def test_the_ack_of_a_lone_segment_may_be_delayed(self) -> None:
         subflow = make_subflow(rtt_ms=100)
         subflow.send(SECOND, 0, MSS)
-        assert subflow.suspect_at(20 * MS) == SECOND + 150 * MS + DELAYED_ACK_NS
+        assert subflow.suspect_at(20 * MS) == SECOND + 125 * MS + DELAYED_ACK_NS
 
     def test_until_a_second_one_draws_it(self) -> None:
         subflow = make_subflow(rtt_ms=100)
         subflow.send(SECOND, 0, MSS)
         subflow.send(SECOND + 10 * MS, 0, MSS)
-        assert subflow.suspect_at(20 * MS) == SECOND + 160 * MS
+        assert subflow.suspect_at(20 * MS) == SECOND + 135 * MS
 
     def test_a_second_one_sent_late_does_not_make_the_first_overdue(self) -> None:
         subflow = make_subflow(rtt_ms=100)
         subflow.send(SECOND, 0, MSS)
         subflow.send(SECOND + 190 * MS, 0, MSS)
-        assert subflow.suspect_at(20 * MS) == SECOND + 150 * MS + DELAYED_ACK_NS
+        assert subflow.suspect_at(20 * MS) == SECOND + 125 * MS + DELAYED_ACK_NS
 
     def test_silence_begins_with_the_first_unanswered_transmission(self) -> None:
         subflow = make_subflow(rtt_ms=50)

@@ -98,9 +98,9 @@ class TestTimeout:
         bench = Bench(50, 200)
         bench.send(B, 2)
         silence_at = bench.recovery.deadline(bench.now)
-        assert silence_at == bench.now + 300 * MS  # 1.5·SRTT; its RTO is 400 ms
+        assert silence_at == bench.now + 250 * MS  # 1.25·SRTT; its RTO is 400 ms
         bench.send(A, 2)
-        assert bench.recovery.deadline(bench.now) == bench.now + 75 * MS
+        assert bench.recovery.deadline(bench.now) == bench.now + 65 * MS
         bench.wait(80)
         bench.silence.check(bench.now)  # A's probe was taken: its RTO is left
         assert bench.recovery.deadline(bench.now) == bench.now + 170 * MS
