@@ -17,8 +17,9 @@ from hypothesis.stateful import (
 
 from omtcp.core.config import Mode
 
-from .world import MS, MSS, World
+from .world import MOST_PATHS, MS, MSS, World
 
+VERBS = ("drain", "undrain", "remove", "cost")
 INDEX = st.integers(0, 1000)
 
 
@@ -119,6 +120,19 @@ class SenderMachine(RuleBasedStateMachine):
     def link(self, path: int, up: bool) -> None:
         self.world.link(path, up=up)
 
+    @rule(cost=st.integers(0, 2))
+    def add_path(self, cost: int) -> None:
+        self.world.add(cost)
+
+    @rule(
+        verb=st.sampled_from(VERBS),
+        path=st.integers(0, 3),
+        force=st.booleans(),
+        cost=st.integers(0, 2),
+    )
+    def operate(self, verb: str, path: int, force: bool, cost: int) -> None:
+        self.world.operate(verb, path, force=force, cost=cost)
+
     @invariant()
     def consistent(self) -> None:
         if hasattr(self, "world"):
@@ -161,6 +175,11 @@ def step(world: World, random: Random, loss: float) -> None:
         world.sender.evaluate(world.now)
     elif dice < 0.885:
         world.link(random.randrange(3), up=random.random() < 0.7)
+    elif dice < 0.89:
+        world.add(random.choice((0, 0, 1)))
+    elif dice < 0.9:
+        verb, path = random.choice(VERBS), random.randrange(MOST_PATHS)
+        world.operate(verb, path, force=random.random() < 0.1, cost=random.randrange(3))
     else:
         world.pass_time(random.choice((1, 5, 20, 20, 20, 60, 300)) * MS)
 

@@ -23,6 +23,7 @@ SECOND = 1000 * MS
 BLOCKS = 3
 WAKES_AT_ONCE = 3
 """A path given up may leave another alone, for which other deadlines hold; but not on and on."""
+MOST_PATHS = 6
 CALM_LIMIT_NS = 600 * SECOND
 """Virtual time within which a network that behaves must have carried everything."""
 
@@ -100,6 +101,7 @@ class World:
         seed: int = 0,
     ) -> None:
         self.seed = seed
+        self.multipath = sack
         self.now = 5 * SECOND
         self.events: list[Event] = []
         self.paths = Paths([MSS] * paths)
@@ -107,7 +109,7 @@ class World:
             Config(mode=mode, congestion=congestion, user_timeout_ns=1 << 62),
             self.paths,
             first=0,
-            multipath=sack and paths > 1,
+            multipath=sack,
             sack=sack,
             random=lambda: 0.5,
             report=self.events.append,
@@ -144,10 +146,12 @@ class World:
             if plan is None:
                 return
             assert plan.start < plan.end
+            assert self.paths[plan.subflow.index].open, f"a closed path (seed {self.seed})"
             if plan.kind == PING:
                 assert plan.end <= self.sender.board.una
             else:
-                assert plan.subflow.state is PathState.ACTIVE
+                alone = len(self.sender.subflows) == 1
+                assert plan.subflow.state is PathState.ACTIVE or alone
                 self._check_window(plan.start, plan.end, new=plan.end > before)
             for start in range(plan.start, plan.end, plan.subflow.mss):
                 end = min(start + plan.subflow.mss, plan.end)
@@ -187,6 +191,29 @@ class World:
             self.paths[path].up = up
         self.sender.on_path(self.now, path, up)
 
+    # The operator
+
+    def add(self, cost: int) -> None:
+        """One more path, if there are not many yet."""
+        if len(self.paths) < MOST_PATHS:
+            self.paths.add(MSS, cost=cost)
+            self.sender.on_paths(self.now)
+
+    def operate(self, verb: str, index: int, *, force: bool, cost: int = 0) -> None:
+        """What an endpoint does to its table: drain, undrain or remove a path, or set its cost."""
+        if index >= len(self.paths) or self.paths[index].removed:
+            return
+        if verb in ("drain", "remove") and self.paths.is_last(index) and not force:
+            return
+        path = self.paths[index]
+        if verb == "remove":
+            path.removed = True
+        elif verb == "cost":
+            path.cost = cost
+        else:
+            path.drained = verb == "drain"
+        self.sender.on_paths(self.now)
+
     def deliver(self, index: int, *, duplicate: bool = False) -> None:
         """Segment `index` of those under way arrives."""
         packet = self.network[index] if duplicate else self.network.pop(index)
@@ -217,6 +244,7 @@ class World:
         """Everything that must hold between any two calls."""
         self._check_places()
         self._check_accounts()
+        self._check_membership()
         board = self.sender.board
         assert 0 <= board.una <= board.nxt <= self.sender.end
         assert board.una <= self.receiver.edge + (self.sender.closing and 1)
@@ -232,6 +260,20 @@ class World:
         assert all(start < end for start, end in places)
         covered = [n for start, end in places for n in range(start, end)]
         assert sorted(covered) == list(range(board.una, board.nxt)), f"seed {self.seed}"
+
+    def _check_membership(self) -> None:
+        """The subflows are those of the table, and the primary is one that may be used."""
+        subflows = self.sender.subflows
+        indices = [subflow.index for subflow in subflows]
+        for subflow in subflows:
+            assert subflow.drained == (not self.paths[subflow.index].open), f"seed {self.seed}"
+        if self.multipath:
+            wanted = [path.index for path in self.paths]
+            assert indices == wanted or (not wanted and len(indices) == 1)
+        assert self.sender.chooser.primary in subflows
+        assert self.sender.best in subflows
+        usable = [subflow for subflow in subflows if not subflow.drained]
+        assert not usable or not self.sender.best.drained, f"seed {self.seed}"
 
     def _check_accounts(self) -> None:
         board = self.sender.board
@@ -256,6 +298,9 @@ class World:
         """From now on the network behaves: everything must arrive, and soon."""
         self.network.clear()
         self.acks.clear()
+        if not self.paths.rotation():
+            self.paths.add(MSS)
+            self.sender.on_paths(self.now)
         self.receiver.capacity = max(self.receiver.capacity, 4 * MSS)
         self.close()
         arrivals: list[tuple[int, int, Packet | Ack]] = []
