@@ -9,12 +9,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
+from omtcp.aio.administration import PathAdministration
 from omtcp.aio.transport import Transport
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Event
-from omtcp.core.stats import ConnectionStats, PathStats, ServerStats
+from omtcp.core.stats import NO_PRIMARY, ConnectionStats, PathStats, ServerStats
 from omtcp.errors import SetupError
 from omtcp.net.driver import Driver
 from omtcp.net.plumbing import Plumbing
@@ -34,17 +35,26 @@ class Server:
         self,
         protocol_factory: Callable[[], asyncio.Protocol],
         endpoint: Endpoint,
-        names: Sequence[str],
+        name_of: Callable[[int], str | None],
     ) -> None:
+        """`name_of` says what a path is called; None when it is no more."""
         self._protocol_factory = protocol_factory
         self._endpoint = endpoint
-        self._names = list(names)
+        self._name_of = name_of
         self._transports: dict[Connection, Transport] = {}
         self._driver: Driver | None = None
+        self._paths: PathAdministration | None = None
 
-    def attach(self, driver: Driver) -> None:
-        """The driver that runs the endpoint."""
+    def attach(self, driver: Driver, paths: PathAdministration | None = None) -> None:
+        """The driver that runs the endpoint, and who may change its paths."""
         self._driver = driver
+        self._paths = paths
+
+    @property
+    def paths(self) -> PathAdministration:
+        """The paths, to be looked at and changed."""
+        assert self._paths is not None
+        return self._paths
 
     def on_accept(self, connection: Connection) -> None:
         """A handshake is complete."""
@@ -80,20 +90,23 @@ class Server:
     def _stats_of(self, connection: Connection) -> ConnectionStats:
         sender = connection.sender
         assert sender is not None
+        named = [(subflow, self._name_of(subflow.index)) for subflow in sender.subflows]
+        shown = [(subflow, name) for subflow, name in named if name is not None]
+        subflows = [subflow for subflow, _ in shown]
         return ConnectionStats(
             peer=connection.flow.peer,
-            primary=sender.best.index,
+            primary=subflows.index(sender.best) if sender.best in subflows else NO_PRIMARY,
             paths=tuple(
                 PathStats(
-                    name=self._names[subflow.index],
-                    state=_STATES.get(subflow.state, subflow.state),
+                    name=name,
+                    state=_STATES.get(subflow.status, subflow.status),
                     cwnd=subflow.controller.cwnd,
                     srtt_ns=subflow.rtt.srtt_ns,
                     in_flight=subflow.in_flight,
                     bytes_sent=subflow.sent_bytes,
                     bytes_retransmitted=subflow.resent_bytes,
                 )
-                for subflow in sender.subflows
+                for subflow, name in shown
             ),
         )
 
@@ -132,14 +145,14 @@ async def serve(
         protocol_factory: makes a protocol per connection, as for `loop.create_server`.
         address: IPv4 or IPv6, not owned by this host's kernel.
         port: to listen on.
-        paths: each DEV[@GATEWAY].
+        paths: each DEV[@GATEWAY], maybe with its cost as in DEV,cost=5.
         config: options of every connection.
         trace: takes trace events.
 
     Raises:
         SetupError: the host cannot be prepared; it is left as it was.
     """
-    with Plumbing(address, paths) as plumbing:
+    with Plumbing(address, paths) as plumbing, UplinkWatch(plumbing) as watch:
         for warning in plumbing.warnings:
             _log.warning("%s", warning)
         endpoint = Endpoint(
@@ -150,8 +163,10 @@ async def serve(
             random=random.SystemRandom().random,
             sink=trace,
         )
+        for index, path in plumbing.paths.items():
+            endpoint.paths[index].cost = path.spec.cost or 0
         endpoint.listen(port)
-        server = Server(protocol_factory, endpoint, [uplink.device for uplink in plumbing.uplinks])
+        server = Server(protocol_factory, endpoint, plumbing.device_of)
         driver = Driver(
             asyncio.get_running_loop(),
             endpoint,
@@ -159,10 +174,10 @@ async def serve(
             server.on_event,
             server.on_accept,
         )
-        server.attach(driver)
+        server.attach(driver, PathAdministration(endpoint, plumbing, driver, watch.follow))
         driver.start()
         try:
-            with _watched(plumbing, driver):
+            with _watched(plumbing, watch, driver):
                 yield server
         finally:
             endpoint.unlisten(port)
@@ -173,14 +188,15 @@ async def serve(
 
 
 @contextmanager
-def _watched(plumbing: Plumbing, driver: Driver) -> Iterator[None]:
+def _watched(plumbing: Plumbing, watch: UplinkWatch, driver: Driver) -> Iterator[None]:
     """Meanwhile uplinks that come back are repaired, and the driver hears which go and come."""
     loop = asyncio.get_running_loop()
 
     def tell(changes: list[tuple[int, bool]]) -> None:
-        for path, up in changes:
-            _log.warning("path %s is %s", plumbing.uplinks[path], "up" if up else "down")
-            driver.handle_path(path, up)
+        for index, up in changes:
+            uplink = plumbing.paths[index].uplink
+            _log.warning("path %s is %s", uplink, "up" if up else "down")
+            driver.handle_path(index, up)
 
     def on_readable() -> None:
         try:
@@ -189,12 +205,11 @@ def _watched(plumbing: Plumbing, driver: Driver) -> Iterator[None]:
             _log.warning("%s", error)
             tell(watch.poll_changes())
 
-    with UplinkWatch(plumbing) as watch:
-        for path, uplink in enumerate(plumbing.uplinks):
-            if not uplink.carrier:
-                driver.handle_path(path, False)
-        loop.add_reader(watch.fileno(), on_readable)
-        try:
-            yield
-        finally:
-            loop.remove_reader(watch.fileno())
+    for index, path in plumbing.paths.items():
+        if not path.uplink.carrier:
+            driver.handle_path(index, False)
+    loop.add_reader(watch.fileno(), on_readable)
+    try:
+        yield
+    finally:
+        loop.remove_reader(watch.fileno())

@@ -14,7 +14,13 @@ from omtcp.core.stats import ConnectionStats, PathStats, ServerStats
 
 SAMPLES = 5
 """Rates are means over this many samples."""
-_STYLES = {"up": "green", "probing": "yellow", "suspect": "yellow", "defective": "red"}
+_STYLES = {
+    "up": "green",
+    "probing": "yellow",
+    "suspect": "yellow",
+    "defective": "red",
+    "drained": "dim",
+}
 
 
 @dataclass(slots=True)

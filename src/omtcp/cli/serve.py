@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 import click
@@ -19,8 +20,12 @@ from rich.live import Live
 from omtcp import aio
 from omtcp.apps.fileserver import FileServer
 from omtcp.cli.live import LiveView
+from omtcp.control.places import default_path
+from omtcp.control.server import control_socket
+from omtcp.control.service import Service
 from omtcp.core.config import Config, Coupling, LossCorrection, LossRule, Mode, PrimaryRule
 from omtcp.core.stats import ServerStats
+from omtcp.net.pathspec import PathSpec
 from omtcp.trace.jsonl import JsonLines
 
 REFRESH = 0.5
@@ -48,6 +53,7 @@ class Site:
     port: int
     paths: tuple[str, ...]
     config: Config
+    control: Path
     events: JsonLines | None
 
     @property
@@ -83,8 +89,8 @@ def _values(kind: type[StrEnum]) -> "click.Choice[str]":
     "paths",
     multiple=True,
     required=True,
-    metavar="DEV[@GATEWAY]",
-    help="An uplink: interface, and the next hop on it. Give one for each.",
+    metavar="DEV[@GATEWAY][,cost=N]",
+    help="An uplink: interface, the next hop on it, its cost. Give one for each.",
 )
 @click.option(
     "--mode",
@@ -143,6 +149,11 @@ def _values(kind: type[StrEnum]) -> "click.Choice[str]":
     show_default=True,
     help="Accept TCP timestamps if the client offers them.",
 )
+@click.option(
+    "--control",
+    metavar="SOCKET",
+    help="Where `omtcp path` reaches this server; by default a place in /run/omtcp.",
+)
 @click.option("--events", metavar="FILE", help="Write what happens to FILE as JSON lines.")
 @click.option(
     "--log-level",
@@ -164,6 +175,7 @@ def serve(
     primary_rule: str,
     recovery: str,
     timestamps: bool,
+    control: str | None,
     events: str | None,
     log_level: str,
 ) -> None:
@@ -175,7 +187,7 @@ def serve(
     """
     set_up_logging(log_level)
     config = Config(
-        mode=Mode(mode) if len(paths) > 1 else Mode.SINGLE,
+        mode=Mode(mode),
         congestion=congestion,
         coupling=Coupling(coupling),
         loss_correction=LossCorrection(loss_correction),
@@ -185,7 +197,8 @@ def serve(
         timestamps=timestamps,
     )
     files = FileServer(directory)
-    sink = None if events is None else JsonLines(events, paths=paths)
+    named = [str(PathSpec.parse(path)) for path in paths]
+    sink = None if events is None else JsonLines(events, paths=named)
     site = Site(
         directory=directory,
         files=files,
@@ -193,6 +206,7 @@ def serve(
         port=port,
         paths=paths,
         config=config,
+        control=default_path(address, port) if control is None else Path(control),
         events=sink,
     )
     try:
@@ -202,26 +216,24 @@ def serve(
             sink.close()
 
 
-def path_device(path: str) -> str:
-    """The interface of a `DEV[@GATEWAY]`."""
-    return path.partition("@")[0]
-
-
 async def run_site(site: Site) -> None:
     """Serve until told to stop by a signal."""
     stop = asyncio.Event()
     with _signals(stop):
-        async with aio.serve(
-            site.files.protocol,
-            site.address,
-            site.port,
-            site.paths,
-            config=site.config,
-            trace=site.events,
-        ) as server:
+        async with (
+            aio.serve(
+                site.files.protocol,
+                site.address,
+                site.port,
+                site.paths,
+                config=site.config,
+                trace=site.events,
+            ) as server,
+            control_socket(site.control, Service(server.paths, asyncio.sleep)),
+        ):
             if stop.is_set():
                 return
-            uplinks = ", ".join(map(path_device, site.paths))
+            uplinks = ", ".join(PathSpec.parse(path).device for path in site.paths)
             click.echo(f"omtcp: ready, serving {site.directory} at {site.url} over {uplinks}")
             async with asyncio.TaskGroup() as tasks:
                 helpers = [tasks.create_task(_flush(site.events))]

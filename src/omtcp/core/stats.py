@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass
 
+NO_PRIMARY = -1
+"""Where the primary is a path that is no more, and there is no other."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathStats:
-    """One path of one connection. `state` is up, probing, suspect or defective; sizes are bytes."""
+    """One path of one connection, sizes in bytes.
+
+    `state` is up, probing, suspect, defective or drained.
+    """
 
     name: str
     state: str
@@ -19,13 +25,40 @@ class PathStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PathReport:
+    """One path and what all connections have of it. Sizes are bytes of payload."""
+
+    at_ns: int
+    """When this was so."""
+    index: int
+    name: str
+    """As DEV or DEV@GATEWAY."""
+    device: str
+    gateway: str | None
+    state: str
+    """What the operator and the host make of it: up, down (its link) or drained."""
+    link_up: bool
+    cost: int
+    connections: int
+    """Those that may send data over it now."""
+    suspect: int
+    """Those for which it is silent."""
+    primary_of: int
+    in_flight: int
+    """Under way and not acknowledged; once a drained path has none it may be unplugged."""
+    bytes_sent: int
+    """Since it was added, by connections that ended too, retransmissions included."""
+    bytes_retransmitted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionStats:
-    """One connection; `paths` are in the order of `--path`."""
+    """One connection; `paths` are those it has, in the order in which they were given."""
 
     peer: str
     """Address and port, as `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
     primary: int
-    """Index of the primary path."""
+    """Which of `paths` is the primary, or NO_PRIMARY."""
     paths: tuple[PathStats, ...]
 
 

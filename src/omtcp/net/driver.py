@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from omtcp.core.connection import Connection, Transmit
 from omtcp.core.endpoint import Endpoint, Reply
@@ -32,6 +33,7 @@ TURN = 16
 """Rounds of reading and sending before the event loop runs other tasks."""
 
 _log = logging.getLogger("omtcp.net")
+_T = TypeVar("_T")
 
 
 class Driver:
@@ -47,7 +49,8 @@ class Driver:
     ) -> None:
         self._loop = loop
         self._endpoint = endpoint
-        self._tuns = list(tuns)
+        self._tuns: list[Tun | None] = list(tuns)
+        """By path; None where the path was removed."""
         self._on_event = on_event
         self._on_accept = on_accept
         self._buffer = bytearray(PACKET_SIZE)
@@ -70,12 +73,13 @@ class Driver:
     def start(self) -> None:
         """Begin to read."""
         for path, tun in enumerate(self._tuns):
-            self._loop.add_reader(tun.fileno(), self._on_readable, path)
+            if tun is not None:
+                self._loop.add_reader(tun.fileno(), self._on_readable, path)
 
     def stop(self) -> None:
         """Stop reading; whatever is under way is left to itself."""
         for tun in self._tuns:
-            if tun.fileno() >= 0:
+            if tun is not None and tun.fileno() >= 0:
                 self._loop.remove_reader(tun.fileno())
         if self._timer is not None:
             self._timer.cancel()
@@ -93,6 +97,36 @@ class Driver:
         now = self.clock()
         self._endpoint.handle_path(now, path, up)
         self._drain(now)
+
+    def add_path(self, tun: Tun, mtu: int, *, cost: int, up: bool, name: str) -> int:
+        """One more path, over `tun`; returns its index. LocalError as `Endpoint.add_path` says."""
+
+        def add(now: int) -> int:
+            path = self._endpoint.add_path(now, mtu, cost=cost, up=up, name=name)
+            self._tuns.append(tun)
+            self._loop.add_reader(tun.fileno(), self._on_readable, path)
+            return path
+
+        return self.operate(add)
+
+    def remove_path(self, path: int, *, force: bool = False) -> None:
+        """A path is no more; its device may be closed then. LocalError if it must not go."""
+
+        def remove(now: int) -> None:
+            self._endpoint.remove_path(now, path, force=force)
+            tun, self._tuns[path] = self._tuns[path], None
+            if tun is not None:
+                self._loop.remove_reader(tun.fileno())
+
+        self.operate(remove)
+
+    def operate(self, verb: Callable[[int], _T]) -> _T:
+        """Call a verb of the endpoint with the time, and send what comes of it."""
+        now = self.clock()
+        try:
+            return verb(now)
+        finally:
+            self._drain(now)
 
     def flush(self) -> None:
         """Send now what is to be sent."""
@@ -113,7 +147,10 @@ class Driver:
 
     def _read(self, now: int, path: int) -> int:
         """Feed up to a batch of packets to the core; how many there were."""
-        read_into, fold = self._tuns[path].read_into, self._acks.take
+        tun = self._tuns[path]
+        if tun is None:
+            return 0
+        read_into, fold = tun.read_into, self._acks.take
         buffer, view = self._buffer, self._view
         count = 0
         try:
@@ -126,7 +163,7 @@ class Driver:
                     self._parse(now, packet, checksum_valid, path)
         except PathError as error:
             _log.warning("%s", error)
-            self._loop.remove_reader(self._tuns[path].fileno())
+            self._loop.remove_reader(tun.fileno())
         self._feed_acks(now, path)
         return count
 
@@ -184,8 +221,11 @@ class Driver:
     def _reply(self, reply: Reply) -> None:
         flow, segment, path = reply
         writer = HeaderWriter(flow.local, flow.remote, flow.local_port, flow.remote_port)
+        tun = self._tuns[path]
+        if tun is None:
+            return
         try:
-            self.refused += not self._tuns[path].write_packet(writer.packet(segment))
+            self.refused += not tun.write_packet(writer.packet(segment))
         except PathError as error:
             _log.debug("%s", error)
 
@@ -213,12 +253,17 @@ class Driver:
     def _send(self, transmit: Transmit) -> int:
         """Write a segment of any length; return how many writes it took."""
         connection, path, segment, segment_size = transmit
-        writer, write = self._writer(connection, path), self._tuns[path].write
+        tun = self._tuns[path]
+        if tun is None:  # decided before the path was removed
+            return 0
+        writer = self._writer(connection, path)
         count = 0
         try:
             for header, payload in packets(writer, segment, segment_size):
                 count += 1
-                self.refused += not write(header, payload, segment_size, writer.ip_header_length)
+                self.refused += not tun.write(
+                    header, payload, segment_size, writer.ip_header_length
+                )
         except PayloadError as error:
             _log.warning("%s: %s", connection.flow.peer, error)
             connection.abort()
@@ -228,20 +273,19 @@ class Driver:
         return count
 
     def _writer(self, connection: Connection, path: int) -> HeaderWriter:
-        writers = self._writers.get(connection)
-        if writers is None:
+        writers = self._writers.setdefault(connection, [])
+        while len(writers) <= path:
             flow = connection.flow
-            writers = self._writers[connection] = [
+            writers.append(
                 HeaderWriter(
                     flow.local,
                     flow.remote,
                     flow.local_port,
                     flow.remote_port,
                     # RFC 6437: a label per flow; one per path lets routers balance them apart.
-                    flow_label=hash((flow.remote, flow.remote_port, index)) & 0xFFFFF,
+                    flow_label=hash((flow.remote, flow.remote_port, len(writers))) & 0xFFFFF,
                 )
-                for index in range(len(self._tuns))
-            ]
+            )
         return writers[path]
 
     # The timer

@@ -9,9 +9,9 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import unpack
 from typing import Any, Self
@@ -37,10 +37,40 @@ class Record:
 class Journal:
     """The record of this process, locked on disk until `remove` or the end of the process."""
 
-    def __init__(self, path: Path, fd: int, record: Record) -> None:
+    def __init__(self, path: Path, identity: Mapping[str, Any], record: Record) -> None:
+        """Write `record` to `path`; `identity` is what distinguishes this namespace and boot."""
         self._path = path
+        self._identity = identity
+        self._fd = self._write(record)
+        self.record = record
+
+    def rewrite(self, changes: Sequence[Change]) -> None:
+        """From now on it is `changes` that were made, or are about to be.
+
+        The file is replaced at once: a crash leaves the old or the new one, locked by nobody.
+        """
+        record = replace(self.record, changes=tuple(changes))
+        fd = self._write(record)
+        os.close(self._fd)
         self._fd = fd
         self.record = record
+
+    def _write(self, record: Record) -> int:
+        content: dict[str, Any] = {
+            "version": _VERSION,
+            **self._identity,
+            "address": record.address,
+            "pid": record.pid,
+            "changes": [to_json(change) for change in record.changes],
+        }
+        draft = self._path.with_suffix(".draft")
+        try:
+            fd = _write_locked(draft, json.dumps(content, indent=1).encode())
+            draft.rename(self._path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise SetupError(f"cannot write the journal {self._path}: {error.strerror}") from error
+        return fd
 
     def remove(self) -> None:
         """All is undone: forget it."""
@@ -116,22 +146,7 @@ class JournalDirectory:
     def begin(self, address: str, changes: Sequence[Change]) -> Journal:
         """Write down what is about to be changed for `address`, and keep it locked."""
         record = Record(address=address, pid=os.getpid(), changes=tuple(changes))
-        content: dict[str, Any] = {
-            "version": _VERSION,
-            **self._identity,
-            "address": address,
-            "pid": record.pid,
-            "changes": [to_json(change) for change in record.changes],
-        }
-        path = self.path / f"{self._inode}-{address}.json"
-        draft = path.with_suffix(".draft")
-        try:
-            fd = _write_locked(draft, json.dumps(content, indent=1).encode())
-            draft.rename(path)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise SetupError(f"cannot write the journal {path}: {error.strerror}") from error
-        return Journal(path, fd, record)
+        return Journal(self.path / f"{self._inode}-{address}.json", self._identity, record)
 
     def _parse(self, path: Path) -> Record | None:
         """The record in the file, None if it is damaged or of another namespace or boot."""

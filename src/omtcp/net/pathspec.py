@@ -1,8 +1,8 @@
-"""What `--path DEV[@GATEWAY]` means on this host: an interface, and the next hop on it."""
+"""What `--path DEV[@GATEWAY][,cost=N]` means on this host: an interface, and the next hop on it."""
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from omtcp.errors import SetupError
@@ -19,13 +19,24 @@ class PathSpec:
 
     device: str
     gateway: Address | None = None
+    cost: int | None = None
+    """Cheaper paths are used first; None where nothing was said."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `DEV` or `DEV@GATEWAY`; SetupError on anything else."""
+        """Read `DEV` or `DEV@GATEWAY`, maybe with `,cost=N`; SetupError on anything else."""
+        named, comma, cost = text.rpartition(",cost=")
+        if not comma:
+            return cls._parse_name(text)
+        if not (cost.isascii() and cost.isdigit() and len(cost) < 10):
+            raise SetupError(f"path {text!r}: the cost is a whole number, 0 or more")
+        return replace(cls._parse_name(named), cost=int(cost))
+
+    @classmethod
+    def _parse_name(cls, text: str) -> Self:
         device, at, gateway = text.partition("@")
         if not device or "/" in device or len(device) > 15 or not device.isprintable():
-            raise SetupError(f"path {text!r}: expected DEV or DEV@GATEWAY")
+            raise SetupError(f"path {text!r}: expected DEV[@GATEWAY][,cost=N]")
         if not at:
             return cls(device=device)
         try:
@@ -98,6 +109,16 @@ def resolve(netlink: Netlink, specs: Sequence[PathSpec], family: int) -> tuple[U
         names = ", ".join(dict.fromkeys(uplink.device for uplink in uplinks))
         raise SetupError(f"no carrier on {names}")
     return uplinks
+
+
+def resolve_another(
+    netlink: Netlink, spec: PathSpec, family: int, present: Sequence[Uplink]
+) -> Uplink:
+    """Look up a path that joins those that are `present`; SetupError if it cannot be used."""
+    uplink = _resolve_one(netlink, spec, family)
+    if any((uplink.device, uplink.gateway) == (other.device, other.gateway) for other in present):
+        raise SetupError(f"path {uplink} is there already")
+    return uplink
 
 
 def _resolve_one(netlink: Netlink, spec: PathSpec, family: int) -> Uplink:

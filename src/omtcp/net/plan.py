@@ -89,7 +89,12 @@ def choose_tables(
 def plan_changes(
     address: Address, paths: Sequence[PathDevice], priorities: Priorities, kept: Sequence[Change]
 ) -> list[Change]:
-    """All changes, in the order in which to make them; `kept` is what other instances rely on."""
+    """All changes, in the order in which to make them.
+
+    `kept` is what others rely on, and we where we serve the address already: it is made.
+    """
+    if not paths:
+        return []
     family = address.version
     devices = list(dict.fromkeys(path.uplink.device for path in paths))
     plan: list[Change] = []
@@ -132,7 +137,7 @@ def plan_proxies(
         if link is None or link.neighbourless or not netlink.reaches_directly(address, link):
             continue
         proxy = NeighbourProxy(family=address.version, address=str(address), device=device)
-        if netlink.has_proxy(proxy):
+        if proxy not in kept and netlink.has_proxy(proxy):
             continue
         if address.version == 6:
             plan += _proxy_settings(device, kept)

@@ -6,6 +6,7 @@ was made is in a journal first (net/journal.py), so that the next start undoes w
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +16,10 @@ from omtcp.net.changes import Change, RouterMode, Setting, is_kept, make, restor
 from omtcp.net.firewall import forwarding_obstacles
 from omtcp.net.journal import DEFAULT_DIRECTORY, Journal, JournalDirectory, Survey
 from omtcp.net.netlink import Address, Netlink, Rule, outside_event_loop
-from omtcp.net.pathspec import PathSpec, Uplink, parse_address, resolve
+from omtcp.net.pathspec import PathSpec, Uplink, parse_address, resolve, resolve_another
 from omtcp.net.plan import (
     PathDevice,
+    Priorities,
     choose_priorities,
     choose_tables,
     plan_changes,
@@ -29,13 +31,38 @@ QUEUE_LENGTH = 8192
 """Packets that may wait for us in a TUN device: a burst of acknowledgements, not a bufferbloat."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlumbedPath:
+    """One path as it is: what was asked for, the uplink that was found, and what was made."""
+
+    spec: PathSpec
+    uplink: Uplink
+    queues: tuple[Tun, ...]
+    table: int
+
+    @property
+    def tun(self) -> Tun:
+        """The first queue of its TUN device."""
+        return self.queues[0]
+
+    @property
+    def device(self) -> PathDevice:
+        """What the plan needs to know."""
+        return PathDevice(tun=self.tun.name, uplink=self.uplink, table=self.table)
+
+    def close(self) -> None:
+        """Close the TUN device, which vanishes with its routes."""
+        for tun in self.queues:
+            tun.close()
+
+
 class Plumbing:
     """The host prepared to serve `address` over `paths`; a context manager, also `open`, `close`.
 
-    While open, `tuns[i]` carries the packets of path i: what is written leaves by `uplinks[i]`,
-    and what arrives there for the address is read. Each path has `queues` TUN queues; `tuns` are
-    the first ones, `queues[i]` all of path i. May be used with an event loop running, which it
-    holds up for some milliseconds. `warnings` are lines for the operator.
+    While open, `paths[i].tun` carries the packets of path i: what is written leaves by its uplink,
+    and what arrives there for the address is read. Each path has `queues` TUN queues. Paths may be
+    added and removed; an index is never used again. May be used with an event loop running, which
+    it holds up for some milliseconds. `warnings` are lines for the operator.
     """
 
     def __init__(
@@ -47,18 +74,34 @@ class Plumbing:
         directory: Path = DEFAULT_DIRECTORY,
     ) -> None:
         self.address = parse_address(str(address))
-        self.queues: tuple[tuple[Tun, ...], ...] = ()
-        self.uplinks: tuple[Uplink, ...] = ()
+        self.paths: dict[int, PlumbedPath] = {}
         self.warnings: tuple[str, ...] = ()
         self._specs = [PathSpec.parse(path) if isinstance(path, str) else path for path in paths]
         self._queue_count = queues
         self._directory = directory
         self._journal: Journal | None = None
+        self._priorities = Priorities(own=1, guard=None)
+        self._next_index = 0
+
+    @property
+    def uplinks(self) -> tuple[Uplink, ...]:
+        """The uplink of each path, in path order."""
+        return tuple(path.uplink for path in self.paths.values())
 
     @property
     def tuns(self) -> tuple[Tun, ...]:
         """The TUN device of each path, in path order."""
-        return tuple(queues[0] for queues in self.queues)
+        return tuple(path.tun for path in self.paths.values())
+
+    @property
+    def queues(self) -> tuple[tuple[Tun, ...], ...]:
+        """All queues of each path, in path order."""
+        return tuple(path.queues for path in self.paths.values())
+
+    def device_of(self, index: int) -> str | None:
+        """The interface of path `index`; None if there is no such path any more."""
+        path = self.paths.get(index)
+        return None if path is None else path.uplink.device
 
     def open(self) -> None:
         """Make everything; SetupError, with nothing left behind, when the host refuses."""
@@ -78,9 +121,21 @@ class Plumbing:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def repair(self) -> tuple[bool, ...]:
+    def add(self, spec: PathSpec) -> int:
+        """Make one more path; its index. SetupError, with all as it was, when the host refuses."""
+        return outside_event_loop(lambda: self._add(spec))
+
+    def remove(self, index: int) -> None:
+        """Undo what path `index` needed and no other does.
+
+        What cannot be undone is left to the next start, and the SetupError says what it was.
+        """
+        outside_event_loop(lambda: self._remove(index))
+
+    def repair(self) -> dict[int, bool]:
         """Put back what was lost, above all the routes of an uplink that was down.
 
+        A path whose gateway was to be found follows its interface's default route to a new one.
         Says for each path whether its uplink is there, set up, and has carrier.
         """
         return outside_event_loop(self._repair)
@@ -89,18 +144,22 @@ class Plumbing:
         directory = JournalDirectory(self._directory)
         with directory.locked(), Netlink() as netlink, ExitStack() as on_failure:
             kept = self._clear(directory, netlink).kept()
-            self.uplinks = resolve(netlink, self._specs, self.address.version)
+            family = self.address.version
+            uplinks = resolve(netlink, self._specs, family)
             self._check_address(netlink)
             on_failure.callback(self._close_tuns)
-            for uplink in self.uplinks:
-                self.queues += (self._open_tuns(netlink, uplink),)
+            rules = netlink.rules(family)
+            self._priorities = choose_priorities(rules)
+            tables = choose_tables(netlink, family, rules, kept, len(uplinks))
+            for spec, uplink, table in zip(self._specs, uplinks, tables, strict=True):
+                self._take_in(netlink, spec, uplink, table)
             plan = self._plan(netlink, kept)
             self._journal = directory.begin(str(self.address), plan)
             on_failure.callback(self._undo, directory, netlink)
             for change in plan:
                 if not is_kept(change, kept):
                     make(netlink, change)
-            self.warnings = tuple(find_warnings(self.address.version, self.uplinks, plan))
+            self.warnings = tuple(find_warnings(family, uplinks, plan))
             on_failure.pop_all()
 
     def _close(self) -> None:
@@ -113,13 +172,91 @@ class Plumbing:
         finally:
             self._close_tuns()
 
-    def _repair(self) -> tuple[bool, ...]:
+    def _add(self, spec: PathSpec) -> int:
+        directory = JournalDirectory(self._directory)
+        with directory.locked(), Netlink() as netlink, ExitStack() as on_failure:
+            family = self.address.version
+            kept = self._kept(directory)
+            uplink = resolve_another(netlink, spec, family, self.uplinks)
+            (table,) = choose_tables(netlink, family, netlink.rules(family), kept, 1)
+            index = self._take_in(netlink, spec, uplink, table)
+            on_failure.callback(self._let_go, index)
+            self._change(directory, netlink)
+            self.warnings = tuple(find_warnings(family, [uplink], self._changes))
+            on_failure.pop_all()
+        return index
+
+    def _remove(self, index: int) -> None:
+        directory = JournalDirectory(self._directory)
+        with directory.locked(), Netlink() as netlink:
+            path = self.paths.pop(index)
+            try:
+                self._change(directory, netlink)
+            finally:
+                path.close()
+
+    def _change(self, directory: JournalDirectory, netlink: Netlink) -> None:
+        """Go from what was made to what the present paths need.
+
+        The journal holds both meanwhile, so that a crash at any point leaves nothing behind.
+        """
+        assert self._journal is not None
+        others = directory.survey().kept(but=str(self.address))
+        old = self._journal.record.changes
+        plan = self._plan(netlink, [*old, *others])
+        new = [change for change in plan if change not in old]
+        self._journal.rewrite([*old, *new])
+        try:
+            for change in new:
+                if not is_kept(change, [*old, *others]):
+                    make(netlink, change)
+        except BaseException:
+            undo_all(netlink, new, [*old, *others])
+            self._journal.rewrite(old)
+            raise
+        undo_all(netlink, [change for change in old if change not in plan], [*plan, *others])
+        self._journal.rewrite(plan)
+
+    @property
+    def _changes(self) -> tuple[Change, ...]:
+        """All that was made."""
+        return () if self._journal is None else self._journal.record.changes
+
+    def _kept(self, directory: JournalDirectory) -> list[Change]:
+        """What was made, by us or by others."""
+        return [*self._changes, *directory.survey().kept(but=str(self.address))]
+
+    def _repair(self) -> dict[int, bool]:
         with Netlink() as netlink:
             if self._journal is not None:
-                for change in self._journal.record.changes:
-                    restore(netlink, change)
-            links = [netlink.link(uplink.device) for uplink in self.uplinks]
-        return tuple(link is not None and link.up and link.carrier for link in links)
+                self._follow_gateways(netlink)
+            for change in self._changes:
+                restore(netlink, change)
+            links = {index: netlink.link(path.uplink.device) for index, path in self.paths.items()}
+        return {
+            index: link is not None and link.up and link.carrier for index, link in links.items()
+        }
+
+    def _follow_gateways(self, netlink: Netlink) -> None:
+        """Move paths whose gateway nobody named to where their default routes lead now."""
+        before = dict(self.paths)
+        for index, path in before.items():
+            link = netlink.link(path.uplink.device)
+            if path.spec.gateway is not None or link is None or link.neighbourless:
+                continue
+            gateway = netlink.default_gateway(link, self.address.version)
+            if gateway not in (None, path.uplink.gateway):  # without one the old may still do
+                uplink = replace(path.uplink, gateway=gateway)
+                self.paths[index] = replace(path, uplink=uplink)
+        if self.paths == before:
+            return
+        directory = JournalDirectory(self._directory)
+        try:
+            with directory.locked():
+                self._change(directory, netlink)
+        except BaseException:
+            self.paths = before
+            raise
 
     def _undo(self, directory: JournalDirectory, netlink: Netlink) -> None:
         if self._journal is None:
@@ -168,22 +305,27 @@ class Plumbing:
             raise
         return tuple(tuns)
 
+    def _take_in(self, netlink: Netlink, spec: PathSpec, uplink: Uplink, table: int) -> int:
+        """Open the TUN device of one more path; its index."""
+        queues = self._open_tuns(netlink, uplink)
+        index, self._next_index = self._next_index, self._next_index + 1
+        self.paths[index] = PlumbedPath(spec=spec, uplink=uplink, queues=queues, table=table)
+        return index
+
+    def _let_go(self, index: int) -> None:
+        """The path that was taken in last could not be made."""
+        self.paths.pop(index).close()
+        self._next_index = index
+
     def _plan(self, netlink: Netlink, kept: Sequence[Change]) -> list[Change]:
-        family = self.address.version
-        rules = netlink.rules(family)
-        tables = choose_tables(netlink, family, rules, kept, len(self.uplinks))
-        paths = [
-            PathDevice(tun=tun.name, uplink=uplink, table=table)
-            for tun, uplink, table in zip(self.tuns, self.uplinks, tables, strict=True)
-        ]
-        plan = plan_changes(self.address, paths, choose_priorities(rules), kept)
+        paths = [path.device for path in self.paths.values()]
+        plan = plan_changes(self.address, paths, self._priorities, kept)
         return plan + plan_proxies(netlink, self.address, self.uplinks, [*kept, *plan])
 
     def _close_tuns(self) -> None:
-        for queues in self.queues:
-            for tun in queues:
-                tun.close()
-        self.queues = ()
+        for path in self.paths.values():
+            path.close()
+        self.paths = {}
 
 
 def undo_all(netlink: Netlink, changes: Sequence[Change], kept: Sequence[Change]) -> None:

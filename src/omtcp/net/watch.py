@@ -39,10 +39,26 @@ class UplinkWatch:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0
         )
         self._socket.bind((0, _GROUPS))
-        self._up = {uplink.device: uplink.carrier for uplink in plumbing.uplinks}
-        self._told = [uplink.carrier for uplink in plumbing.uplinks]
-        self._tuns = dict.fromkeys((tun.name for tun in plumbing.tuns), True)
-        self._indices = {uplink.index for uplink in plumbing.uplinks}
+        self._up: dict[str, bool] = {}
+        """By uplink; several paths may share one."""
+        self._told: dict[int, bool] = {}
+        """By path."""
+        self._tuns: dict[str, bool] = {}
+        self._indices: set[int] = set()
+        self.follow()
+
+    def follow(self) -> None:
+        """Paths were added or removed: watch what they are now."""
+        paths = self._plumbing.paths
+        self._up = {
+            path.uplink.device: self._up.get(path.uplink.device, path.uplink.carrier)
+            for path in paths.values()
+        }
+        self._told = {
+            index: self._told.get(index, path.uplink.carrier) for index, path in paths.items()
+        }
+        self._tuns = {path.tun.name: self._tuns.get(path.tun.name, True) for path in paths.values()}
+        self._indices = {path.uplink.index for path in paths.values()}
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
@@ -67,18 +83,18 @@ class UplinkWatch:
         for kind, body in self._messages():
             damaged |= self._handle_message(kind, body)
         if damaged:
-            states = self._plumbing.repair()
-            for uplink, up in zip(self._plumbing.uplinks, states, strict=True):
-                self._up[uplink.device] = up
+            for index, up in self._plumbing.repair().items():
+                self._up[self._plumbing.paths[index].uplink.device] = up
         return self.poll_changes()
 
     def poll_changes(self) -> list[tuple[int, bool]]:
         """The paths that changed since they were last told of: (path, is up)."""
         changes = []
-        for path, uplink in enumerate(self._plumbing.uplinks):
-            if self._told[path] != self._up[uplink.device]:
-                self._told[path] = self._up[uplink.device]
-                changes.append((path, self._told[path]))
+        for index, path in self._plumbing.paths.items():
+            up = self._up[path.uplink.device]
+            if self._told[index] != up:
+                self._told[index] = up
+                changes.append((index, up))
         return changes
 
     def _handle_message(self, kind: int, body: memoryview) -> bool:

@@ -90,7 +90,7 @@ class Site:
             on_event=self._on_event,
             on_accept=self._on_accept,
         )
-        self.server = Server(make, self.ends.endpoint, ["eth0"])
+        self.server = Server(make, self.ends.endpoint, {0: "eth0"}.get)
         self.server.attach(self.ends.driver)
 
     def _on_accept(self, connection: Connection) -> None:

@@ -64,6 +64,10 @@ class Network:
     def stats(self) -> ServerStats:
         return ServerStats(connections=())
 
+    @property
+    def paths(self) -> None:
+        """Nobody asks for them."""
+
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
@@ -73,7 +77,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 
 def serve(directory: Path, *options: str) -> int:
-    return run(["serve", str(directory), "--address", "192.0.2.1", *options])
+    control = ["--control", str(directory / "control")]
+    return run(["serve", str(directory), "--address", "192.0.2.1", *control, *options])
 
 
 def test_it_says_ready_and_ends_by_a_signal(
@@ -130,9 +135,23 @@ def test_every_option_arrives(network: Network, tmp_path: Path, capsys: Capture)
     assert "http://[2001:db8::1]:80/" in capsys.readouterr().out
 
 
-def test_one_path_is_single(network: Network, tmp_path: Path) -> None:
+def test_one_path_may_get_company(network: Network, tmp_path: Path) -> None:
     serve(tmp_path, "--path", "veth0")
-    assert network.asked["config"].mode is Mode.SINGLE
+    assert network.asked["config"].mode is Mode.PRIMARY
+
+
+def test_a_control_socket_that_cannot_be(network: Network, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "control").write_text("a file")
+    assert serve(tmp_path, *TWO) == 1
+    assert capsys.readouterr().err.endswith("control is there, and is no control socket\n")
+    assert network.left
+
+
+def test_the_costs_of_paths_are_not_part_of_their_names(network: Network, tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    assert serve(tmp_path, "--path", "veth0,cost=5", "--events", str(events)) == 0
+    assert network.asked["paths"] == ["veth0,cost=5"]
+    assert json.loads(events.read_text().splitlines()[0])["paths"] == ["veth0"]
 
 
 def test_events_are_in_the_file_at_the_end(network: Network, tmp_path: Path) -> None:
@@ -186,14 +205,14 @@ def test_a_host_that_refuses(network: Network, tmp_path: Path, capsys: Capture) 
 
 
 STUBBORN = """
-import asyncio, contextlib, sys
+import asyncio, contextlib, sys, types
 from omtcp import aio
 from omtcp.cli.main import main
 
 @contextlib.asynccontextmanager
 async def serve(*arguments, **options):
     try:
-        yield None
+        yield types.SimpleNamespace(paths=None)
     finally:
         print("leaving", flush=True)
         await asyncio.get_running_loop().create_future()
@@ -205,6 +224,7 @@ main(sys.argv[1:])
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", STUBBORN, "serve", str(tmp_path), "--address", "192.0.2.1"]
+    command += ["--control", str(tmp_path / "control")]
     with subprocess.Popen([*command, *TWO], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "ready" in process.stdout.readline()
@@ -221,6 +241,8 @@ from omtcp.cli.main import main
 from omtcp.core.stats import ServerStats
 
 class Server:
+    paths = None
+
     def stats(self):
         return ServerStats(connections=())
 
@@ -236,6 +258,7 @@ main(sys.argv[1:])
 def test_on_a_terminal_there_is_a_live_table(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", TERMINAL, "serve", str(tmp_path), "--address", "192.0.2.1"]
+    command += ["--control", str(tmp_path / "control")]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     with subprocess.Popen(
         [*command, *TWO], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
