@@ -71,7 +71,8 @@ class Losses:
         assert oldest is not None
         pieces = self._scoreboard.flights.overlapping(oldest.start, oldest.end)
         first = next(start for start, _, owner in pieces if owner is oldest)
-        return oldest.position + first - oldest.start + subflow.mss
+        end = oldest.position + first - oldest.start + subflow.mss
+        return min(end, subflow.position)  # the last one may be shorter
 
     def take_last_segment(self, subflow: Subflow, kind: Kind) -> None:
         """Move the last segment that is outstanding to `lost`."""

@@ -170,6 +170,7 @@ class Membership:
         subflow.cost = path.cost
         subflow.drained = not path.open
         if path.removed:
+            subflow.begin_episode()
             self._losses.take(subflow, None, Kind.REMOVED)
             subflow.order.advance(subflow.position)
             subflow.timer_base = now
