@@ -144,11 +144,14 @@ def notes(run: RunResult) -> list[str]:
 
 
 def warnings(result: Result) -> list[str]:
-    """What makes a run doubtful: errors, and an emulator that was not left alone."""
+    """What makes a run doubtful: errors, missing subflows, an emulator that was not left alone."""
     lines = []
     for run in result.runs:
         who = f"{run.sender}, run {run.run + 1}"
         lines += [f"{who}: {error}" for error in run.errors]
+        if run.sender == result.mptcp:
+            unused = sorted(set(range(len(result.description["uplinks"]))) - run.paths.keys())
+            lines += [f"{who}: no subflow on uplink {uplink}" for uplink in unused]
         if run.emulator.get("overruns"):
             lines.append(f"{who}: the emulator lost {run.emulator['overruns']} frames; disregard")
         if (share := run.emulator.get("late_share", 0.0)) > _DOUBTFUL_SHARE:

@@ -124,6 +124,12 @@ def test_doubts_are_told() -> None:
     assert warnings(result(one("omtcp", 1))) == []
 
 
+def test_a_missing_subflow_is_told() -> None:
+    found = result(one("mptcp cubic", 1, paths={1: PathSeries()}), one("omtcp", 1))
+    found.mptcp = "mptcp cubic"
+    assert warnings(found) == ["mptcp cubic, run 1: no subflow on uplink 0"]
+
+
 def test_events_are_told_in_words() -> None:
     recovery = Recovery(
         label="restore 0", at_ns=8000 * MS, target_bps=1.0, back_ns=120 * MS, reuse_ns=300 * MS,
