@@ -8,7 +8,7 @@ behind the last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from omtcp.core.config import Config, Mode
@@ -115,7 +115,6 @@ class Sender:
         self.override = False
         """Whether a silly window is to be used after all, since it did not grow for an RTO."""
         self._touched: set[Subflow] = set()
-        self._sent_at = 0
         self._widest = 0
         """The largest receive window seen."""
 
@@ -298,6 +297,8 @@ class Sender:
             plan = self._send_new(now)
             if plan is not None:
                 return plan
+        else:  # the application is what holds back whoever still has room
+            self._not_limited(path for path in self.subflows if path.space >= path.mss)
         if len(self.subflows) > 1:
             subflow = self.pings.due(now, self.busy)
             if subflow is not None and self._may_ping:
@@ -334,8 +335,7 @@ class Sender:
     def _send_new(self, now: int) -> Plan | None:
         board = self.board
         paths = self._paths()
-        if not board.flights and self._sent_at:
-            self._restart_idle(now, paths)
+        self._restart_idle(now, paths)
         remaining = self.end - board.nxt
         subflow, room = for_new_data(now, paths, remaining=remaining, window_size=self.window_size)
         if subflow is None:
@@ -344,7 +344,6 @@ class Sender:
         if room <= 0:
             return None
         start = board.nxt
-        self._sent_at = now
         board.record(subflow.send(now, start, start + room))
         return Plan(subflow, start, start + room, "")
 
@@ -357,7 +356,7 @@ class Sender:
         usable = self.right - board.nxt
         if room <= usable:
             return room
-        subflow.limited = False
+        self._not_limited(self.subflows)
         if self.closing and board.nxt == self.buffer.end:
             return room  # a FIN alone needs no room
         if usable >= subflow.mss:
@@ -367,11 +366,22 @@ class Sender:
             return usable
         return 0
 
-    def _restart_idle(self, now: int, paths: list[Subflow]) -> None:
-        """After an idle RTO windows start small again (RFC 5681 section 4.1)."""
+    @staticmethod
+    def _not_limited(paths: Iterable[Subflow]) -> None:
+        """Something else than their windows holds these paths back: they are not to grow."""
+        for path in paths:
+            path.limited = False
+
+    @staticmethod
+    def _restart_idle(now: int, paths: list[Subflow]) -> None:
+        """A window that was not used for an RTO starts small again (RFC 5681 section 4.1)."""
         for subflow in paths:
-            if now - self._sent_at > subflow.rtt.rto_ns:
-                window = min(initial_window(subflow.mss), subflow.controller.cwnd)
+            if subflow.in_flight or not subflow.sent_at:
+                continue
+            if now - subflow.sent_at <= subflow.rtt.rto_ns:
+                continue
+            window = initial_window(subflow.mss)
+            if subflow.controller.cwnd > window:
                 subflow.controller.restart(window, now)
 
     def _paths(self) -> list[Subflow]:

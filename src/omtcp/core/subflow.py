@@ -84,6 +84,8 @@ class Subflow:
         """How long it had been silent when it was last heard."""
         self.down_at = -1
         """When the host last said that the link is down: nothing sent before proves otherwise."""
+        self.sent_at = 0
+        """When it last carried data."""
         self.timer_base = 0
         self.timeouts = 0
         """Consecutive RTO expiries."""
@@ -103,7 +105,7 @@ class Subflow:
         self.pacer = Pacer()
         self.growth = 1.0
         self.limited = False
-        """Whether the window, not data or the receiver, held the last transmission back."""
+        """Whether the window, not data or the receiver, was what held transmission back at last."""
         self.paced = False
         """Whether the pacer held something back when it was last asked."""
         self.sent_bytes = 0
@@ -190,6 +192,7 @@ class Subflow:
         """Charge a transmission of [start, end) to this subflow."""
         send = Send(self, start, end, now, origin)
         size = end - start
+        self.sent_at = now
         if not self.in_flight:
             self.timer_base = now
         if self.silent_since is None:
@@ -263,9 +266,16 @@ class Subflow:
                 in_flight=self.in_flight,
                 srtt_ns=self.rtt.srtt_ns,
                 growth=self.growth,
-                window_limited=self.limited,
+                window_limited=self.limited and self._validated(acked),
                 rtt_ns=rtt_ns,
             )
+
+    def _validated(self, acked: int) -> bool:
+        """Whether what was in flight shows that the path carries the window (RFC 7661 section 4.3).
+
+        A pacer on a host that is late, or the application, may hold a flight far below the window.
+        """
+        return 2 * (self.in_flight + acked) >= self.controller.cwnd
 
     def begin_episode(self) -> Episode:
         """What is found lost from now on is charged to another reduction than before."""

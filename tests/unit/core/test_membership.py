@@ -204,7 +204,7 @@ class TestRemove:
         moved = [event for event in again if event.kind == "removed"]
         assert owed == 0 or moved
         assert {(event.from_path, event.path) for event in moved} <= {(path, 1 - path)}
-        assert run.longest_silence() < 150
+        assert run.longest_silence() < 170  # a full queue may take the second copy too
         assert [subflow.index for subflow in run.sender.subflows] == [1 - path]
 
     def test_the_primary_moves(self) -> None:
