@@ -48,7 +48,7 @@ class Emulation:
             for name, config in plan.links().items()
         }
         self._back = self._pipes[RETURN]
-        # Competitors have no series: those of a hundred would be most of a report.
+        # Competitors have no series: those of many would be most of a report.
         self._sampled = {n: p for n, p in self._pipes.items() if not n.startswith(COMPETITOR)}
         self._answered = {
             address: port

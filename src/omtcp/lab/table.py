@@ -12,6 +12,8 @@ from omtcp.lab.result import Recovery, Result, RunResult, Summary
 _NONE = "-"
 _DOUBTFUL_SHARE = 0.01
 _AIRY_COLUMNS = 8
+_MANY_EVENTS = 24
+_WORST_EVENTS = 8
 
 
 def mbit(bps: float) -> str:
@@ -136,10 +138,16 @@ def share_note(share: Share) -> str:
 
 
 def notes(run: RunResult) -> list[str]:
-    """One line per share and per event of a run, for people."""
-    return [share_note(share) for share in run.shares] + [
+    """One line per share and per event of a run, for people; of very many events the worst."""
+    lines = [share_note(share) for share in run.shares]
+    shown = run.recoveries
+    if (count := len(shown)) > _MANY_EVENTS:
+        worst = sorted(shown, key=lambda recovery: recovery.silence_ns)[-_WORST_EVENTS:]
+        shown = [recovery for recovery in run.recoveries if recovery in worst]
+        lines.append(f"the {len(shown)} longest silences of {count} events:")
+    return lines + [
         f"{recovery.at_ns / 1e9:6.2f} s  {recovery.label}: {recovery_note(recovery)}"
-        for recovery in run.recoveries
+        for recovery in shown
     ]
 
 

@@ -141,6 +141,17 @@ def test_events_are_told_in_words() -> None:
         assert number in line
 
 
+def test_of_very_many_events_the_longest_silences_are_told() -> None:
+    many = [
+        Recovery(label=f"cut {at}", at_ns=at * MS, target_bps=0, back_ns=None, silence_ns=at * MS)
+        for at in range(100)
+    ]
+    heading, *lines = notes(one("omtcp", 1, recoveries=many))
+    assert heading == "the 8 longest silences of 100 events:"
+    assert [f"cut {at}:" in line for at, line in enumerate(lines, 92)] == [True] * 8
+    assert len(notes(one("omtcp", 1, recoveries=many[:20]))) == 20
+
+
 def shares(*ratios: float) -> list[Share]:
     return [
         Share(
