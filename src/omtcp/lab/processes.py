@@ -48,8 +48,12 @@ def say(line: str) -> None:
 
 
 def python_module(module: str, *arguments: str) -> list[str]:
-    """A command line that runs a module of omtcp with this interpreter."""
-    return [sys.executable, "-m", module, *arguments]
+    """A command line that runs a module of omtcp with this interpreter.
+
+    Importing its package imports the module before it is run, which runpy warns of; the warning
+    would be the last line on standard error, and be told as the reason if the process ends.
+    """
+    return [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", module, *arguments]
 
 
 class Process:
