@@ -33,6 +33,11 @@ METRICS = {
     "memory_mb": Metric(
         heading="peak MB", about="most private memory of the sending process, 10⁶", lower=True
     ),
+    "others": Metric(
+        heading="others' cores",
+        about="processors that processes which are no part of the bench used meanwhile",
+        lower=True,
+    ),
     "jain": Metric(heading="Jain", about="Jain's index of the downloads' bytes: 1 is equal shares"),
     "served": Metric(heading="per s", about="connections opened, answered and closed per second"),
     "served_per_core": Metric(

@@ -8,6 +8,9 @@ from omtcp.bench.metrics import METRICS
 from omtcp.bench.microbench import Micro
 from omtcp.bench.spread import Spread, quotients
 
+_DISTURBED = 0.2
+"""Processors that others may use without a word about it."""
+
 
 @dataclass(slots=True, kw_only=True)
 class SubjectResult:
@@ -79,11 +82,22 @@ class CaseResult:
         lines = [f"{who.name}: {error}" for who in self.subjects for error in who.errors]
         lines += [
             f"{ratio.label}: {ratio.spread.low:.3g} to {ratio.spread.high:.3g}, which is wide:"
-            " the machine was not left alone, or there were too few rounds"
+            " measure more rounds, on a machine that is left alone"
             for ratio in self.ratios()
             if ratio.spread.wide
         ]
+        others = self.others()
+        if others is not None and others.high > _DISTURBED:
+            lines.append(
+                f"other processes used {others.median:.1f} processors meanwhile,"
+                f" {others.high:.1f} at the most: ratios are doubtful, absolute figures useless"
+            )
         return lines
+
+    def others(self) -> Spread | None:
+        """Processors that others used, over all rounds of all subjects."""
+        values = [value for who in self.subjects for value in who.values("others")]
+        return Spread.of(value for value in values if value is not None)
 
     def to_json(self) -> dict[str, Any]:
         return {

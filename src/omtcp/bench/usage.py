@@ -12,6 +12,7 @@ from time import monotonic_ns
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_KTHREADD = 2
 _UPLINK = "veth"
 """How the interfaces between server and client are named, on the server's side."""
 
@@ -111,6 +112,41 @@ def observe(pid: int) -> Usage:
         packets_in=received,
         packets_out=sent,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bystanders:
+    """Processor seconds so far of everybody but us: of processes that we did not start."""
+
+    at_ns: int
+    cpu_s: float
+
+    def cores_since(self, before: "Bystanders") -> float:
+        """Processors that they used on average between the two."""
+        seconds = max(self.at_ns - before.at_ns, 1) / 1e9
+        return max(self.cpu_s - before.cpu_s, 0.0) / seconds
+
+
+def bystanders() -> Bystanders:
+    """What the machine's tasks used, less what this process, its children and the kernel did.
+
+    The kernel's threads work for whoever has work for them, so they tell nothing.
+    """
+    now = monotonic_ns()
+    fields = (_PROC / "stat").read_text().split(maxsplit=4)
+    busy = sum(map(int, fields[1:4])) / _TICKS  # user, nice, system
+    ours = {os.getpid(), *descendants(os.getpid())}
+    for entry in _PROC.iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            text = (entry / "stat").read_text()
+        except OSError:
+            continue
+        parent = int(text.rpartition(")")[2].split()[1])
+        if int(entry.name) in ours or _KTHREADD in (parent, int(entry.name)):
+            busy -= sum(parse_stat(text))
+    return Bystanders(at_ns=now, cpu_s=busy)
 
 
 def kernel_memory() -> int:

@@ -58,6 +58,7 @@ def hurry(stack: Stack, setting: Setting) -> Figures:
         "core": 100 * window.cpu_s / window.seconds,
         "latency_ms": result["median_ns"] / 1e6,
         "memory_mb": window.peak / 1e6,
+        "others": window.others,
         "client_core": 100 * (after.cpu_s - before.cpu_s) / (setting.warmup_s + setting.duration_s),
     }
 
@@ -90,6 +91,7 @@ def idle(stack: Stack, setting: Setting) -> Figures:
         "slab_kb": (slab_full - slab) / opened / 1e3,
         "idle_core": 100 * window.cpu_s / window.seconds,
         "memory_mb": window.peak / 1e6,
+        "others": window.others,
     }
 
 

@@ -6,7 +6,7 @@ from time import monotonic_ns, sleep
 from typing import Any
 
 from omtcp.bench.case import Setting
-from omtcp.bench.usage import Usage, observe
+from omtcp.bench.usage import Usage, bystanders, observe
 from omtcp.lab.processes import Process
 
 LEAD_NS = 400_000_000
@@ -14,15 +14,21 @@ LEAD_NS = 400_000_000
 TAIL_NS = 150_000_000
 """Clients go on a little longer than the window."""
 _LOOK_S = 0.1
+_READING_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """What was used in a window. peak: the most private memory that was seen, bytes."""
+    """What was used in a window.
+
+    peak: the most private memory that was seen, bytes. others: processors that processes which are
+    no part of the bench used meanwhile.
+    """
 
     before: Usage
     after: Usage
     peak: int
+    others: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -52,6 +58,8 @@ def until(at_ns: int) -> None:
 
 def watch(server: Process, start_ns: int, end_ns: int) -> Window:
     """Waits for the window to open and to close. ProcessLookupError if the server goes."""
+    until(start_ns - _READING_NS)
+    strangers = bystanders()
     until(start_ns)
     before = observe(server.pid)
     peak = before.memory
@@ -59,7 +67,8 @@ def watch(server: Process, start_ns: int, end_ns: int) -> Window:
         sleep(min(_LOOK_S, left))
         after = observe(server.pid)
         peak = max(peak, after.memory)
-    return Window(before=before, after=after, peak=peak)
+    others = bystanders().cores_since(strangers)
+    return Window(before=before, after=after, peak=peak, others=others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +102,7 @@ def traffic_figures(window: Window, bytes_per_s: float) -> dict[str, Any]:
         "core": 100 * window.cpu_s / window.seconds,
         "bytes_mb": moved / 1e6,
         "memory_mb": window.peak / 1e6,
+        "others": window.others,
     }
     if moved:
         figures |= {

@@ -41,6 +41,16 @@ def test_rounds_that_disagree_are_doubtful() -> None:
     assert "wide" in line
 
 
+def test_others_at_work_make_figures_doubtful() -> None:
+    result = measured([1.0, 1.0], [1.0, 1.0])
+    result.subjects[0].rounds = [{"goodput": 1.0, "others": used} for used in (0.1, 0.9)]
+    (line,) = result.warnings()
+    assert "used 0.5 processors" in line
+    assert "0.9 at the most" in line
+    result.subjects[0].rounds = [{"goodput": 1.0, "others": 0.1}]
+    assert result.warnings() == []
+
+
 def test_nothing_measured_is_not_ok() -> None:
     assert not bench().ok
 

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from omtcp.bench.usage import descendants, observe, parse_numbers, parse_packets, parse_stat
+from omtcp.bench.usage import (
+    Bystanders,
+    bystanders,
+    descendants,
+    observe,
+    parse_numbers,
+    parse_packets,
+    parse_stat,
+)
 
 NET_DEV = """\
 Inter-|   Receive                                                |  Transmit
@@ -47,6 +55,29 @@ def test_a_window_tells_what_this_process_did_in_it() -> None:
     assert after.memory - before.memory > 4 << 20
     assert after.at_ns > before.at_ns
     assert after.cpu_s >= before.cpu_s
+
+
+def own_seconds() -> float:
+    return sum(parse_stat(Path("/proc/self/stat").read_text()))
+
+
+def busy_seconds() -> float:
+    fields = Path("/proc/stat").read_text().split(maxsplit=4)
+    return sum(map(int, fields[1:4])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_our_own_work_is_not_the_bystanders() -> None:
+    strangers, busy, until = bystanders(), busy_seconds(), own_seconds() + 0.5
+    while own_seconds() < until:
+        pass
+    worked = bystanders().cpu_s - strangers.cpu_s
+    assert worked <= busy_seconds() - busy - 0.3
+
+
+def test_cores_are_seconds_over_seconds() -> None:
+    before = Bystanders(at_ns=0, cpu_s=1.0)
+    assert Bystanders(at_ns=2_000_000_000, cpu_s=4.0).cores_since(before) == 1.5
+    assert Bystanders(at_ns=2_000_000_000, cpu_s=0.9).cores_since(before) == 0.0
 
 
 def test_children_are_found_and_the_dead_are_an_error() -> None:
