@@ -42,11 +42,15 @@ $(READY): pyproject.toml
 		--group test --group lint
 	@touch $@
 
-# What is measured beside us, and with what: not needed for anything else. Peers from Debian
-# (slirp4netns, passt) are measured if they are there.
-$(VENV)/.bench: $(READY)
-	@echo "installing what the bench needs into $(VENV)"
+# What is measured beside us, and with what: not needed for anything else. The peers from Debian are
+# measured if they can be had.
+$(VENV)/.bench: $(READY) tools
+	@echo "installing what the bench needs into $(VENV), and peers from Debian"
 	$(RUN)/pip install --quiet --disable-pip-version-check --group bench
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slirp4netns passt >/dev/null 2>&1 \
+			|| echo "without slirp4netns and passt, then"; \
+	fi
 	@touch $@
 
 # Debian packages, only those that are missing and only where we may install them.

@@ -9,6 +9,7 @@ from typing import Any
 from omtcp.bench.case import Figures, Setting, Subject
 from omtcp.bench.flood import Job as Flood
 from omtcp.bench.ground import Ground
+from omtcp.bench.priority import favour
 from omtcp.bench.spread import jain
 from omtcp.bench.stacks import BIG, Stack
 from omtcp.bench.window import Schedule, traffic_figures, watch
@@ -27,6 +28,7 @@ def client(network: Network, setting: Setting, module: str, job: Any) -> Iterato
     command = python_module(module, json.dumps(asdict(job)))
     name = module.rpartition(".")[2]
     process = Process(name, network.client, command, setting.directory / f"{name}.log")
+    favour(process.pid)
     try:
         yield process
     finally:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omtcp.bench.case import Setting, present
+from omtcp.bench.priority import favour
 from omtcp.errors import SetupError
 from omtcp.lab.kernel_server import Service
 from omtcp.lab.mptcp import require_mptcp
@@ -47,6 +48,7 @@ class Stack:
         log = setting.directory / "server.log"
         command = self.command(network, setting.root)
         process = Process(self.name, network.server, command, log)
+        favour(process.pid)
         try:
             process.wait_for("ready", timeout=15.0)
             yield process
