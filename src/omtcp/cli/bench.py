@@ -106,16 +106,22 @@ def show(result: BenchResult, console: Console) -> None:
     help="Directory of bench.json, bench.html and history.jsonl.",
 )
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Elsewhere."
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="All figures, to this file instead.",
 )
 @click.option(
-    "--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Elsewhere."
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page, to this file instead.",
 )
 @click.option(
     "--history",
     "history_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file that runs are added to and compared with, one a line.",
+    help="The runs to add this one to and compare it with, in this file instead.",
 )
 @click.option(
     "--keep",
