@@ -430,6 +430,11 @@ class Connection:
         return max(self.sender.buffer.end - self.sender.board.nxt, 0)
 
     @property
+    def slack_ns(self) -> int:
+        """For how long ACKs may wait to be read together: a tenth of the round trip."""
+        return self.sender.best.rtt.srtt_ns // 10 if self.sender else 0
+
+    @property
     def over(self) -> bool:
         """Whether nothing more will happen that concerns the application."""
         return self.state in (State.CLOSED, State.TIME_WAIT)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from omtcp.core.config import SECOND
 from omtcp.core.connection import Connection, Transmit
 from omtcp.core.endpoint import Endpoint, Reply
 from omtcp.core.events import Closed, Event
@@ -31,6 +32,10 @@ SEND_ROUND = 64
 room for some hundreds only."""
 TURN = 16
 """Rounds of reading and sending before the event loop runs other tasks."""
+LOOK_NS = 1_000_000
+"""How long packets that come thick wait to be read together: what the loop's timers resolve."""
+THICK = 2
+"""Packets per look for which this is worth it."""
 
 _log = logging.getLogger("omtcp.net")
 _T = TypeVar("_T")
@@ -57,6 +62,11 @@ class Driver:
         self._view = memoryview(self._buffer)
         self._acks = AckFold()
         self._writers: dict[Connection, list[HeaderWriter]] = {}
+        self._watched: list[int] = []
+        """Paths that are looked at every LOOK_NS instead of being waited for."""
+        self._read_at = 0
+        self._slack_ns = 0
+        """For how long the ACKs of who had a turn since may wait."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._soon = False
@@ -97,6 +107,7 @@ class Driver:
         now = self.clock()
         self._endpoint.handle_path(now, path, up)
         self._drain(now)
+        self._arm(now)
 
     def add_path(self, tun: Tun, mtu: int, *, cost: int, up: bool, name: str) -> int:
         """One more path, over `tun`; returns its index. LocalError as `Endpoint.add_path` says."""
@@ -127,29 +138,63 @@ class Driver:
             return verb(now)
         finally:
             self._drain(now)
+            self._arm(now)
 
     def flush(self) -> None:
         """Send now what is to be sent."""
-        self._drain(self.clock())
+        now = self.clock()
+        self._drain(now)
+        self._arm(now)
 
     def _on_soon(self) -> None:
         self._soon = False
-        self._drain(self.clock())
+        self.flush()
 
     def _on_readable(self, path: int) -> None:
-        for _ in range(TURN):
+        """Packets wait. Where they come thick, look in a while instead of waiting for each."""
+        before, self._read_at = self._read_at, self.clock()
+        count = self._look(path)
+        tun = self._tuns[path]
+        thick = self._read_at - before < LOOK_NS // THICK and 0 <= count < READ_BATCH
+        if thick and self._slack_ns >= LOOK_NS and tun is not None:
+            self._loop.remove_reader(tun.fileno())
+            self._watched.append(path)
+        self._arm(self._read_at)
+
+    def _look(self, path: int) -> int:
+        """Read what there is and send what follows; how many packets the last batch had.
+
+        Less than none if the device cannot be read any more.
+        """
+        self._slack_ns = SECOND
+        count = READ_BATCH
+        turns = TURN
+        while count == READ_BATCH and turns:
+            turns -= 1
             now = self.clock()
             count = self._read(now, path)
             if count:
                 self._drain(now)
-            if count < READ_BATCH:
-                break
+        return count
+
+    def _look_again(self) -> None:
+        """Look at the paths that are watched; wait again for those where little comes."""
+        watched, self._watched = self._watched, []
+        for path in watched:
+            count = self._look(path)
+            tun = self._tuns[path]
+            if tun is None or count < 0:
+                continue
+            if count >= THICK and self._slack_ns >= LOOK_NS:
+                self._watched.append(path)
+            else:
+                self._loop.add_reader(tun.fileno(), self._on_readable, path)
 
     def _read(self, now: int, path: int) -> int:
-        """Feed up to a batch of packets to the core; how many there were."""
+        """Feed up to a batch of packets to the core; how many there were, -1 if that failed."""
         tun = self._tuns[path]
         if tun is None:
-            return 0
+            return -1
         read_into, fold = tun.read_into, self._acks.take
         buffer, view = self._buffer, self._view
         count = 0
@@ -164,6 +209,7 @@ class Driver:
         except PathError as error:
             _log.warning("%s", error)
             self._loop.remove_reader(tun.fileno())
+            count = -1
         self._feed_acks(now, path)
         return count
 
@@ -192,6 +238,7 @@ class Driver:
 
     def _fail(self, connection: Connection | None) -> None:
         """A bug of ours, just caught, ends the connection that met it and no other."""
+        self._slack_ns = 0
         if connection is None:
             _log.exception("internal error")
             return
@@ -201,7 +248,7 @@ class Driver:
         self._on_event(connection, Closed(LocalError("internal error")))
 
     def _drain(self, now: int) -> None:
-        """Send and tell everything there is, then arm the timer."""
+        """Send and tell what there is, or a round of it; the rest follows soon."""
         endpoint = self._endpoint
         while (reply := endpoint.poll_reply()) is not None:
             self._reply(reply)
@@ -216,7 +263,6 @@ class Driver:
         if left <= 0 and not self._soon:
             self._soon = True
             self._loop.call_soon(self._on_soon)
-        self._arm(endpoint.poll_timeout(), now)
 
     def _reply(self, reply: Reply) -> None:
         flow, segment, path = reply
@@ -242,6 +288,7 @@ class Driver:
             self._endpoint.touch(connection)
             return sent
         self._endpoint.settle(now, connection)
+        self._slack_ns = min(self._slack_ns, connection.slack_ns)
         if connection.over:
             self._writers.pop(connection, None)
         return sent + 1
@@ -290,8 +337,11 @@ class Driver:
 
     # The timer
 
-    def _arm(self, at: int | None, now: int) -> None:
-        """Have `_on_timer` called at `at`; a timer that is armed for earlier does as well."""
+    def _arm(self, now: int) -> None:
+        """Have `_on_timer` called in time; a timer that is armed for earlier does as well."""
+        at = self._endpoint.poll_timeout()
+        if self._watched and (at is None or at > now + LOOK_NS):
+            at = now + LOOK_NS
         if at is None:
             return
         if self._timer is not None:
@@ -303,6 +353,7 @@ class Driver:
 
     def _on_timer(self) -> None:
         self._timer = None
+        self._look_again()  # first: what arrived may be what a deadline waits for
         now = max(self.clock(), self._timer_at)
         while (connection := self._endpoint.poll_due(now)) is not None:
             try:
@@ -310,3 +361,4 @@ class Driver:
             except Exception:
                 self._fail(connection)
         self._drain(now)
+        self._arm(now)

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from omtcp.core.config import Config
+from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Established, Readable
 from omtcp.core.state import State
 from omtcp.errors import PathError
-from omtcp.net.driver import SEND_BATCH, SEND_ROUND
+from omtcp.net.driver import SEND_BATCH, SEND_ROUND, Driver
 from omtcp.net.tun import PayloadError
 from omtcp.wire.tcp import RST, SYN, Segment
 
@@ -303,6 +304,86 @@ def test_acks_that_are_read_together_are_handled_as_one(monkeypatch: pytest.Monk
         assert handled[-1].ack == acks[-1].segment.ack
         assert any(segment.length for segment in handled)
         assert len(handled) < len(acks)
+
+    run(main)
+
+
+class Looks:
+    """A server that sends to a client 40 ms away, and counts how often it handled ACKs."""
+
+    def __init__(self, loop: JumpingLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ends = Ends(loop)
+        self.count = 0
+        read = Driver._read
+
+        def counted(driver: Driver, now: int, path: int) -> int:
+            count = read(driver, now, path)
+            self.count += driver is self.ends.driver and count > 0
+            return count
+
+        monkeypatch.setattr(Driver, "_read", counted)
+
+    async def start(self) -> Connection:
+        wire, self.ends.client_tun.other = self.ends.client_tun.other, None
+        self.ends.connect()
+        await asyncio.sleep(0.04)
+        assert wire is not None
+        wire.put(self.ends.client_tun.written.pop())
+        await asyncio.sleep(0.04)
+        for packet in self.ends.client_tun.written:
+            wire.put(packet)
+        await self.ends.settle()
+        (server,) = self.ends.accepted
+        return server
+
+    async def acks(self, server: Connection, number: int, every: float) -> None:
+        """The client's ACKs of `number` segments, at even distances."""
+        assert server.sender is not None
+        written = self.ends.client_tun.written
+        server.write(bytes(1000 * number))
+        self.ends.driver.wake(server)
+        await asyncio.sleep(0.04)
+        ack = written[-1]
+        for _ in range(number):
+            self.ends.tuns[0].put(ack)
+            await asyncio.sleep(every)
+
+
+@pytest.mark.parametrize(("every_us", "looks"), [(100, (20, 40)), (2_000, (200, 200))])
+def test_acks_that_come_thick_are_looked_for_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch, every_us: int, looks: tuple[int, int]
+) -> None:
+    async def main(loop: JumpingLoop) -> None:
+        looked = Looks(loop, monkeypatch)
+        server = await looked.start()
+        looked.count = 0
+        await looked.acks(server, 200, every_us / 1e6)
+        assert looks[0] <= looked.count <= looks[1] + 2
+        await asyncio.sleep(0.01)  # they stop, and the next one is waited for as ever
+        looked.ends.tuns[0].put(looked.ends.client_tun.written[-1])
+        before, looked.count = loop.time(), 0
+        while not looked.count:
+            await asyncio.sleep(0)
+        assert loop.time() == before
+        looked.ends.close()
+
+    run(main)
+
+
+def test_nobody_waits_for_a_look_on_a_near_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        client = ends.connect()
+        await ends.settle()
+        (server,) = ends.accepted
+        before = loop.time()
+        for _ in range(100):
+            server.write(b"x" * 100)
+            ends.driver.wake(server)
+            await ends.settle(8)
+            assert client.read() == b"x" * 100
+        assert loop.time() == before
+        ends.close()
 
     run(main)
 
