@@ -25,6 +25,20 @@ class Transport(asyncio.Transport):
     *not yet sent*; what is under way is the receive window's business, not memory's.
     """
 
+    __slots__ = (
+        "_closing",
+        "_connection",
+        "_eof",
+        "_eof_sent",
+        "_high",
+        "_lost",
+        "_low",
+        "_paused",
+        "_protocol",
+        "_reading",
+        "_wake",
+    )
+
     def __init__(self, connection: Connection, wake: Callable[[Connection], None]) -> None:
         super().__init__()
         self._connection = connection

@@ -10,6 +10,13 @@ from omtcp.wire.tcp import FIN, Segment
 class AckIntake:
     """Takes acknowledgments apart for the sender of an established connection."""
 
+    __slots__ = (
+        "_composer",
+        "_sender",
+        "_window_ack",
+        "_window_seq",
+    )
+
     def __init__(self, composer: Composer, sender: Sender) -> None:
         self._composer = composer
         self._sender = sender

@@ -17,6 +17,8 @@ SIZES = (1200, 500)
 class BlackHoles:
     """Counts in vain attempts per path."""
 
+    __slots__ = ("_rounds",)
+
     def __init__(self) -> None:
         self._rounds: dict[int, tuple[int, int]] = {}
 

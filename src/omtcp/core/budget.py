@@ -32,6 +32,12 @@ class _Audition:
 class GrowthBudget:
     """Deals out x_i, the share of one TCP's growth, to every subflow."""
 
+    __slots__ = (
+        "_auditions",
+        "_fair",
+        "_subflows",
+    )
+
     def __init__(self, subflows: list[Subflow], fair: float) -> None:
         self._subflows = subflows
         self._fair = fair

@@ -18,6 +18,15 @@ from omtcp.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
 class Composer:
     """Makes the segments of a connection, and translates the numbers of those that arrive."""
 
+    __slots__ = (
+        "_ports",
+        "_receiver",
+        "_timestamps",
+        "agreement",
+        "irs",
+        "iss",
+    )
+
     def __init__(
         self,
         ports: tuple[int, int],

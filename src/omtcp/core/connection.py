@@ -14,7 +14,6 @@ What is sent and how is in `sender`, what is received in `receive`, which transi
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
@@ -87,6 +86,32 @@ class Transmit(NamedTuple):
 class Connection:
     """Both halves of one connection, and its state machine."""
 
+    __slots__ = (
+        "__weakref__",
+        "_acks",
+        "_closing",
+        "_composer",
+        "_control",
+        "_dirty",
+        "_events",
+        "_notify_below",
+        "_now",
+        "_opening",
+        "_paths",
+        "_probes",
+        "_random",
+        "_receiver",
+        "_sink",
+        "_timers",
+        "_timestamps",
+        "_written",
+        "config",
+        "flow",
+        "identity",
+        "sender",
+        "state",
+    )
+
     def __init__(
         self,
         config: Config,
@@ -126,8 +151,8 @@ class Connection:
         self._closing = False
         self._timers = TimerTable()
         self._probes = Probes(config, self._timers)
-        self._control: deque[tuple[int, Segment]] = deque()
-        self._events: deque[Event] = deque()
+        self._control: list[tuple[int, Segment]] = []
+        self._events: list[Event] = []
         self._opening = Opening(paths)
         self._acks: AckIntake | None = None
         self._notify_below: int | None = None
@@ -448,7 +473,7 @@ class Connection:
 
     def poll_event(self) -> Event | None:
         """The next event, None when there is none."""
-        return self._events.popleft() if self._events else None
+        return self._events.pop(0) if self._events else None
 
     def poll_transmit(self, now: int) -> Transmit | None:
         """The next segment to send, None when there is nothing to send now."""
@@ -456,7 +481,7 @@ class Connection:
         if self._dirty:
             self._settle(now)
         while self._control:
-            path, segment = self._control.popleft()
+            path, segment = self._control.pop(0)
             if self._paths[path].open:
                 return Transmit(self, path, segment, segment.length or 1)
         sender = self.sender

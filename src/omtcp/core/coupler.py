@@ -29,6 +29,15 @@ class _LossInterval:
 class Coupler:
     """Sets the growth share and the backoff of each subflow of one connection."""
 
+    __slots__ = (
+        "_coupling",
+        "_due_at",
+        "_fair",
+        "_losses",
+        "_report",
+        "_subflows",
+    )
+
     def __init__(
         self,
         config: Config,

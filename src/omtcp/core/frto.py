@@ -13,6 +13,8 @@ from enum import Enum, IntEnum, auto
 class Verdict(Enum):
     """What the acknowledgments said."""
 
+    __slots__ = ()
+
     OPEN = auto()
     SPURIOUS = auto()
     GENUINE = auto()

@@ -30,6 +30,12 @@ class Kind(StrEnum):
 class Losses:
     """Takes outstanding bytes from subflows, and tells the trace of windows that were cut."""
 
+    __slots__ = (
+        "_scoreboard",
+        "report",
+        "undo",
+    )
+
     def __init__(self, scoreboard: Scoreboard, report: Callable[[Event], None] | None) -> None:
         self._scoreboard = scoreboard
         self.report = report

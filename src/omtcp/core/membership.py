@@ -30,6 +30,12 @@ ROTATE_AFTER = 2
 class Founder:
     """Makes subflows, those that a connection begins with and those that join it."""
 
+    __slots__ = (
+        "_config",
+        "paths",
+        "segment_size",
+    )
+
     def __init__(self, config: Config, paths: Paths, segment_size: Callable[[int], int]) -> None:
         """`segment_size` says how much payload a segment takes on a path of a given size."""
         self._config = config
@@ -76,6 +82,19 @@ class Follower(Protocol):
 
 class Membership:
     """Lets subflows join, pause and leave, and tells those who keep something about them."""
+
+    __slots__ = (
+        "_board",
+        "_chooser",
+        "_followers",
+        "_founder",
+        "_losses",
+        "_multipath",
+        "_paths",
+        "_pings",
+        "_report",
+        "_subflows",
+    )
 
     def __init__(
         self,

@@ -9,6 +9,15 @@ from omtcp.core.rtt import INITIAL_RTO_NS, RttEstimator
 class Opening:
     """Attempts of one handshake; each takes the next path (as a failed uplink may be why)."""
 
+    __slots__ = (
+        "_attempts",
+        "_first",
+        "_paths",
+        "_sent_at",
+        "path",
+        "timeouts",
+    )
+
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self.path = 0

@@ -47,6 +47,16 @@ class _Schedule:
 class Pings:
     """Decides when which path is pinged, and recognises the answers."""
 
+    __slots__ = (
+        "_buffer",
+        "_config",
+        "_count",
+        "_report",
+        "_schedules",
+        "_subflows",
+        "_waiting",
+    )
+
     def __init__(
         self,
         config: Config,

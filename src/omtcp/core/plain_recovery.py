@@ -18,6 +18,14 @@ _UNTIL_TOLD = 1 << 62
 class PlainRecovery:
     """Duplicate ACKs, and what follows from them."""
 
+    __slots__ = (
+        "_board",
+        "_duplicates",
+        "_on_reduction",
+        "_recover",
+        "_subflow",
+    )
+
     def __init__(
         self, board: Scoreboard, subflow: Subflow, on_reduction: Callable[[Subflow, str], None]
     ) -> None:

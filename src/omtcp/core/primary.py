@@ -68,6 +68,22 @@ class _Record:
 class PrimaryChooser:
     """Chooses the primary at each evaluation and has the growth budget dealt out accordingly."""
 
+    __slots__ = (
+        "_budget",
+        "_came_from",
+        "_config",
+        "_dwell_ns",
+        "_evaluated_at",
+        "_favourite",
+        "_moved_at",
+        "_random",
+        "_records",
+        "_report",
+        "_streak",
+        "_subflows",
+        "primary",
+    )
+
     def __init__(
         self,
         config: Config,

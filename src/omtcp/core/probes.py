@@ -15,6 +15,14 @@ _MAX_SHIFT = 8
 class Probes:
     """Counts questions without an answer, and sets the timers of the next ones."""
 
+    __slots__ = (
+        "_config",
+        "_timers",
+        "_unanswered",
+        "_window_probes",
+        "heard_at",
+    )
+
     def __init__(self, config: Config, timers: TimerTable) -> None:
         self._config = config
         self._timers = timers

@@ -7,7 +7,6 @@ last byte. The owner feeds `on_fin` and `on_data`, sends an ACK when `ack_now` i
 """
 
 from bisect import bisect_left, bisect_right
-from collections import deque
 from itertools import islice
 
 from omtcp.wire.buffer import Buffer
@@ -165,7 +164,7 @@ class Receiver:
         self._mss = mss
         self._delay_ns = ack_delay_ns
         self._quick_acks = quick_acks
-        self._arrived: deque[Buffer] = deque()
+        self._arrived: list[Buffer] = []
         self._islands = Reassembly()
         self._consumed = 0
         self._edge = capacity
@@ -173,7 +172,7 @@ class Receiver:
         self._full_size = min(mss, MINIMUM_FULL_SIZE)
         self._grow_at = capacity
         self._acked_nxt = 0
-        self._duplicates: deque[tuple[int, int]] = deque(maxlen=_DUPLICATES)
+        self._duplicates: list[tuple[int, int]] = []
         self._sack_changed = False
 
     # What arrives.
@@ -257,13 +256,17 @@ class Receiver:
         arrived = self._arrived
         taken: list[Buffer] = []
         left = limit
-        while arrived and left > 0:
-            chunk = arrived.popleft()
+        for chunk in arrived:
             if len(chunk) > left:
-                arrived.appendleft(memoryview(chunk)[left:])
-                chunk = memoryview(chunk)[:left]
+                break
             taken.append(chunk)
             left -= len(chunk)
+        del arrived[: len(taken)]
+        if arrived and left > 0:
+            rest = memoryview(arrived[0])
+            taken.append(rest[:left])
+            arrived[0] = rest[left:]
+            left = 0
         self._consume(limit - left)
         return bytes(taken[0]) if len(taken) == 1 else b"".join(taken)
 
@@ -330,7 +333,7 @@ class Receiver:
         if carried_sack:
             self._sack_changed = False
             if self._duplicates:
-                self._duplicates.popleft()
+                del self._duplicates[0]
         self.ack_now = bool(self._duplicates) or (self._sack_changed and bool(self._islands))
 
     def _schedule_ack(self, now: int) -> None:

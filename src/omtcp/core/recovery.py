@@ -24,6 +24,16 @@ NEW_SEGMENTS = 2
 class Recovery:
     """Loss detection per subflow, and the timers of all."""
 
+    __slots__ = (
+        "_config",
+        "_pings",
+        "_scoreboard",
+        "_subflows",
+        "has_new_data",
+        "losses",
+        "silence",
+    )
+
     def __init__(
         self,
         config: Config,

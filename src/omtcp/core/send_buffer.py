@@ -65,6 +65,19 @@ class SendBuffer:
         if index > 0:
             del self._chunks[:index]
             del self._starts[:index]
+        if self.released == self.end and self._chunks:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Everything is acknowledged: an idle connection needs no more than a ping's reach.
+
+        Only of bytes objects is that little copied. Other memory may be a file's, which may have
+        been cut short: then it must not be touched from here.
+        """
+        last = self._chunks[-1]
+        if isinstance(last.obj, bytes) and len(last) > 4 * KEPT_BEHIND:
+            self._chunks[-1] = memoryview(bytes(last[-KEPT_BEHIND:]))
+            self._starts[-1] = self.end - KEPT_BEHIND
 
     def holds(self, offset: int) -> bool:
         """Whether the byte at `offset` can still be had."""

@@ -44,6 +44,30 @@ class Plan(NamedTuple):
 class Sender:
     """Everything between the application's writes and the segments of one connection."""
 
+    __slots__ = (
+        "_costs_differ",
+        "_membership",
+        "_multipath",
+        "_report",
+        "_touched",
+        "_widest",
+        "board",
+        "buffer",
+        "chooser",
+        "closing",
+        "config",
+        "coupler",
+        "max_window",
+        "override",
+        "pings",
+        "plain",
+        "policy",
+        "recovery",
+        "right",
+        "silence",
+        "subflows",
+    )
+
     def __init__(
         self,
         config: Config,

@@ -23,6 +23,17 @@ them are lost once in 120 times."""
 class Silence:
     """Watches every path of one connection."""
 
+    __slots__ = (
+        "_black_holes",
+        "_config",
+        "_losses",
+        "_pings",
+        "_probed",
+        "_subflows",
+        "_unanswered",
+        "watching",
+    )
+
     def __init__(
         self,
         config: Config,

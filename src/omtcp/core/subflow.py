@@ -49,6 +49,48 @@ class PathState(StrEnum):
 class Subflow:
     """One path's part of a connection. `index` is the path's place in the list of paths."""
 
+    __slots__ = (
+        "_acked",
+        "_newest",
+        "controller",
+        "cost",
+        "delivered",
+        "down_at",
+        "drained",
+        "episode",
+        "frto",
+        "growth",
+        "has_lost",
+        "heard_at",
+        "heard_sent_at",
+        "in_flight",
+        "index",
+        "inflated",
+        "limited",
+        "mss",
+        "order",
+        "owed",
+        "paced",
+        "pacer",
+        "position",
+        "probe",
+        "rack",
+        "recovery_position",
+        "reduction",
+        "repaired",
+        "resent_bytes",
+        "rtt",
+        "sends",
+        "sent_at",
+        "sent_bytes",
+        "silence_ns",
+        "silent_since",
+        "state",
+        "tally",
+        "timeouts",
+        "timer_base",
+    )
+
     def __init__(
         self, index: int, mss: int, controller: CongestionController, rtt: RttEstimator
     ) -> None:

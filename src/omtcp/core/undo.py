@@ -36,6 +36,11 @@ class _Taken(NamedTuple):
 class Undo:
     """Remembers which loss each retransmitted range was charged to."""
 
+    __slots__ = (
+        "_on_undone",
+        "_taken",
+    )
+
     def __init__(self, on_undone: Callable[[Subflow, str], None]) -> None:
         """`on_undone` is told of a window that was given back."""
         self._on_undone = on_undone

@@ -1,6 +1,7 @@
 """The send buffer against a bytes object, and that it keeps references, not copies."""
 
 import gc
+import mmap
 import weakref
 from array import array
 from random import Random
@@ -124,3 +125,28 @@ def test_is_a_byte_string(data: st.DataObject) -> None:
             assert buffer.holds(start)
             assert joined(buffer.slices(start, end)) == STREAM[start:end]
         assert not buffer.holds(buffer.end)
+
+
+def test_an_idle_buffer_holds_no_more_than_pings_need() -> None:
+    buffer = SendBuffer()
+    buffer.write(bytes(range(250)) * 400)
+    buffer.release(99_000)
+    assert sum(map(len, buffer._chunks)) == 100_000, "what may go out again is as it was"
+    buffer.release(100_000)
+    assert sum(map(len, buffer._chunks)) == KEPT_BEHIND
+    assert b"".join(buffer.slices(100_000 - KEPT_BEHIND, 100_000)) == bytes(range(250))[-64:]
+    assert not buffer.holds(100_000 - KEPT_BEHIND - 1)
+    buffer.write(b"more")
+    assert b"".join(buffer.slices(99_999, 100_004)) == bytes([249]) + b"more"
+
+
+def test_memory_that_may_be_a_files_is_not_touched() -> None:
+    """The file may have been cut short: the kernel survives reading it, we would not."""
+    buffer = SendBuffer()
+    with mmap.mmap(-1, 1 << 16) as mapped, memoryview(mapped) as view:
+        buffer.write(view)
+        buffer.release(1 << 16)
+        (chunk,) = buffer._chunks
+        assert chunk.obj is mapped
+        buffer.clear()
+        del chunk

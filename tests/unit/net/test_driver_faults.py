@@ -19,6 +19,16 @@ def broken(*_: object) -> None:
     raise ZeroDivisionError("a bug")
 
 
+def break_verb(patch: pytest.MonkeyPatch, bad: Connection, verb: str) -> None:
+    """From now on `verb` fails for `bad`, and for no other."""
+    whole = getattr(Connection, verb)
+
+    def perhaps(connection: Connection, *arguments: Any) -> Any:
+        return (broken if connection is bad else whole)(connection, *arguments)
+
+    patch.setattr(Connection, verb, perhaps)
+
+
 async def by_a_segment(ends: Ends, client: Connection, server: Connection) -> None:
     client.write(b"request")
     ends.client.wake(client)
@@ -56,7 +66,7 @@ def test_the_others_go_on(
         await ends.settle()
         bad, good = ends.accepted
         with monkeypatch.context() as patch:
-            patch.setattr(bad, verb, broken)
+            break_verb(patch, bad, verb)
             await trigger(ends, first, bad)
             await ends.settle()
         (closed,) = [event for connection, event in ends.events if connection is bad][1:]

@@ -22,6 +22,13 @@ class Timeouts:
 class Deadline:
     """Calls back when a moment has passed; the moment may be moved at next to no cost."""
 
+    __slots__ = (
+        "_expired",
+        "_loop",
+        "_moment",
+        "_timer",
+    )
+
     def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]) -> None:
         self._loop = loop
         self._expired = expired

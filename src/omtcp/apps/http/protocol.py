@@ -46,6 +46,29 @@ class _Phase(Enum):
 class HttpProtocol(asyncio.Protocol):
     """Serves the requests of one connection with `application`."""
 
+    __slots__ = (
+        "_application",
+        "_clock",
+        "_deadline",
+        "_download",
+        "_downloads",
+        "_eof",
+        "_http",
+        "_loop",
+        "_patience",
+        "_peer",
+        "_phase",
+        "_progress",
+        "_read_paused",
+        "_stall",
+        "_transport",
+        "_unread",
+        "_windows",
+        "_working",
+        "_write_paused",
+        "_written",
+    )
+
     _transport: asyncio.Transport
     _deadline: Deadline
 
