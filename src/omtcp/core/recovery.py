@@ -120,6 +120,8 @@ class Recovery:
             subflow = send.subflow
             subflow.credit(now, send, start, end, was_lost)
             touched.add(subflow)
+            if subflow.state is PathState.PROBING and not (was_lost or send.again):
+                self.silence.on_answer(now, subflow, send.position)
         for subflow in touched:
             subflow.rack.end_ack()
         for subflow in self._subflows:

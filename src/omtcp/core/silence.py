@@ -27,6 +27,7 @@ class Silence:
         "_black_holes",
         "_config",
         "_losses",
+        "_newest",
         "_pings",
         "_probed",
         "_subflows",
@@ -49,6 +50,8 @@ class Silence:
         self._probed: dict[int, int] = {}
         self._unanswered: dict[int, int] = {}
         """Of a path in doubt: how many segments it left unanswered."""
+        self._newest: dict[int, int] = {}
+        """Of a path in doubt: the position behind the last of them."""
         self.watching = True
         """Whether silence means anything; it does not to a peer without SACK."""
 
@@ -64,6 +67,7 @@ class Silence:
         for subflow in sorted(self._subflows, key=lambda subflow: subflow.heard_at):
             if subflow.state is PathState.PROBING:
                 self._judge(now, subflow)
+                continue
             if subflow.state is not PathState.ACTIVE:  # a drained one may still owe something
                 continue
             due = self._suspect_at(subflow)
@@ -71,10 +75,7 @@ class Silence:
                 continue
             if self._others_heard(subflow):
                 silent.append(subflow)  # now: it must not speak against the next one
-                if self._evidence(subflow) < EVIDENCE:
-                    self._doubt(now, subflow)
-                else:
-                    self.suspect(now, subflow)
+                self._doubt(now, subflow)
             elif self._probed.get(subflow.index, -1) < subflow.heard_at:
                 self._probed[subflow.index] = now
                 self._probe(subflow)
@@ -82,21 +83,55 @@ class Silence:
             silent += self.check(now)
         return silent
 
-    def _evidence(self, subflow: Subflow) -> int:
-        """How many questions it left unanswered: segments, or pings of an idle path."""
-        return -(-subflow.outstanding // subflow.mss) or EVIDENCE
+    def _doubt(self, now: int, subflow: Subflow) -> None:
+        """`subflow` owes an answer: what is overdue goes to the others, and it is asked."""
+        self._unanswered[subflow.index] = 0
+        if not subflow.outstanding or self._overdue(now, subflow)[1] >= EVIDENCE:
+            self.suspect(now, subflow)
+            return
+        silence = self._put_out_of_use(now, subflow, PathState.PROBING)
+        self._judge(now, subflow)
+        if subflow.state is PathState.PROBING and self._losses.report:
+            self._losses.report(PathProbing(subflow.index, silence))
 
     def _judge(self, now: int, subflow: Subflow) -> None:
-        """A path in doubt is suspect once enough questions were left unanswered."""
-        at = self._condemned_at(subflow)
-        if at is not None and at <= now:
+        """Of a path in doubt: more may be overdue, and enough of it makes the path suspect."""
+        below, segments = self._overdue(now, subflow)
+        if segments:
+            self._unanswered[subflow.index] += segments
+            self._lose(subflow, below, Kind.SUSPECT)
+            self._newest[subflow.index] = below
+        condemned_at = self._condemned_at(subflow)
+        if self._unanswered[subflow.index] >= EVIDENCE or (
+            condemned_at is not None and condemned_at <= now
+        ):
             self.suspect(now, subflow)
 
+    def _overdue(self, now: int, subflow: Subflow) -> tuple[int, int]:
+        """The position below which everything is overdue, and how many segments that is."""
+        sent_before = now - subflow.patience(self._config.suspect_floor_ns)
+        below = size = 0
+        for send in subflow.sends:
+            if send.outstanding and subflow.prompted_at(send) > sent_before:
+                break
+            below = send.position + send.end - send.start
+            size += send.outstanding
+        return below, -(-size // subflow.mss)
+
     def _condemned_at(self, subflow: Subflow) -> int | None:
-        asked = self._unanswered.get(subflow.index, 0) + self._pings.unanswered(subflow)
-        if asked < EVIDENCE:
+        """When a path in doubt that leaves pings unanswered has left too many."""
+        asked = self._unanswered[subflow.index] + self._pings.unanswered(subflow)
+        if asked < EVIDENCE or not self._pings.unanswered(subflow):
             return None
         return self._pings.asked_at(subflow) + subflow.patience(self._config.suspect_floor_ns)
+
+    def on_answer(self, now: int, subflow: Subflow, position: int) -> None:
+        """What `subflow` alone carried, at `position`, is acknowledged while the path is in doubt.
+
+        If it was sent after what made the path doubtful, that was lost, and no more.
+        """
+        if position >= self._newest.get(subflow.index, 0):
+            self.restore(now, subflow)
 
     def _suspect_at(self, subflow: Subflow) -> int | None:
         if not any(other.usable for other in self._subflows if other is not subflow):
@@ -141,40 +176,35 @@ class Silence:
         else:
             self._losses.take_last_segment(subflow, Kind.PROBE)
 
-    def _doubt(self, now: int, subflow: Subflow) -> None:
-        """A few segments found no answer: they go to the others, and the path is asked."""
-        self._unanswered[subflow.index] = self._evidence(subflow)
-        silence = self._put_out_of_use(now, subflow, PathState.PROBING, Kind.SUSPECT)
-        if self._losses.report:
-            self._losses.report(PathProbing(subflow.index, silence))
-
     def suspect(self, now: int, subflow: Subflow, kind: Kind = Kind.SUSPECT) -> None:
         """Take `subflow` out of use; all that it still owes goes to the others at once."""
-        silence = self._put_out_of_use(now, subflow, PathState.SUSPECT, kind)
-        if self._losses.report:
-            self._losses.report(PathSuspect(subflow.index, silence))
-
-    def _put_out_of_use(self, now: int, subflow: Subflow, state: PathState, kind: Kind) -> int:
-        """Returns how long it has been silent."""
-        silence = now - (subflow.heard_at or subflow.silent_since or now)
-        if subflow.state is PathState.ACTIVE:
-            subflow.begin_episode()
-            self._pings.hasten(now, subflow)
-        subflow.state = state
-        taken = self._losses.take(subflow, None, kind)
-        for start, end, _ in taken:
-            if self._losses.report:
-                self._losses.report(LossDetected(subflow.index, start, end, "silence"))
-        smaller = self._black_holes.on_silence(subflow) if taken else None
+        silence = self._put_out_of_use(now, subflow, PathState.SUSPECT)
+        smaller = self._black_holes.on_silence(subflow) if subflow.outstanding else None
+        self._lose(subflow, None, kind)
         if smaller is not None:
             subflow.mss = smaller
             subflow.controller.set_mss(smaller)
             self._losses.window_changed(subflow, "mss")
-        subflow.order.advance(subflow.position)
-        subflow.recovery_position = subflow.position
+        if self._losses.report:
+            self._losses.report(PathSuspect(subflow.index, silence))
+
+    def _put_out_of_use(self, now: int, subflow: Subflow, state: PathState) -> int:
+        """Returns how long it has been silent."""
+        if subflow.state is PathState.ACTIVE:
+            subflow.begin_episode()
+            subflow.recovery_position = subflow.position
+            self._newest[subflow.index] = subflow.order.edge
+            self._pings.hasten(now, subflow)
+        subflow.state = state
         if subflow.silent_since is None:
             subflow.silent_since = now
-        return silence
+        return now - (subflow.heard_at or subflow.silent_since or now)
+
+    def _lose(self, subflow: Subflow, below: int | None, kind: Kind) -> None:
+        for start, end, _ in self._losses.take(subflow, below, kind):
+            if self._losses.report:
+                self._losses.report(LossDetected(subflow.index, start, end, "silence"))
+        subflow.order.advance(subflow.position if below is None else below)
 
     def slow_retransmit(self, now: int, space: int) -> bool:
         """P4: move a waiting subflow's data before the receive buffer runs out.
@@ -231,28 +261,55 @@ class Silence:
         subflow.timeouts = 0
         if previous is PathState.UNTRIED:
             return
-        subflow.recovery_position = subflow.order.edge
-        fresh = initial_window(subflow.mss)
-        if subflow.silence_ns >= subflow.rtt.rto_ns:
-            subflow.controller.restart(fresh, now)
-            self._losses.window_changed(subflow, "restored")
-        elif subflow.episode.lost > 0:
-            subflow.controller.on_loss(now=now, in_flight=subflow.episode.lost)
-            subflow.episode.reduced = True
-            if previous is PathState.SUSPECT and subflow.controller.cwnd < fresh:
-                subflow.controller.restart(fresh, now)
-            self._losses.window_changed(subflow, "restored")
+        if previous is PathState.PROBING:
+            self._reduce(now, subflow)
+        else:
+            subflow.recovery_position = subflow.order.edge
+            self._reopen(now, subflow)
         if self._losses.report:
             doubt = previous is PathState.PROBING
             event = PathCleared(subflow.index) if doubt else PathRestored(subflow.index)
             self._losses.report(event)
 
+    def _reduce(self, now: int, subflow: Subflow) -> None:
+        """A few segments were lost: what is in flight beside them belongs to the same event."""
+        if subflow.episode.lost <= 0:
+            subflow.recovery_position = subflow.order.edge
+            return
+        flight = subflow.in_flight + subflow.episode.lost
+        subflow.controller.on_loss(now=now, in_flight=flight)
+        subflow.episode.reduced = True
+        subflow.begin_reduction(flight)
+        self._losses.window_changed(subflow, "restored")
+
+    def _reopen(self, now: int, subflow: Subflow) -> None:
+        """An outage is over, or what looked like one."""
+        window = initial_window(subflow.mss)
+        if subflow.silence_ns >= subflow.rtt.rto_ns:
+            subflow.controller.restart(window, now)
+        elif subflow.episode.lost > 0:
+            subflow.controller.on_loss(now=now, in_flight=subflow.episode.lost)
+            subflow.episode.reduced = True
+            if subflow.controller.cwnd < window:
+                subflow.controller.restart(window, now)
+        else:
+            return
+        self._losses.window_changed(subflow, "restored")
+
     def deadline(self, subflow: Subflow) -> int | None:
         """When `check` may have something to say about `subflow`."""
         if subflow.state is PathState.PROBING:
-            return self._condemned_at(subflow)
+            return self._judged_at(subflow)
         if subflow.state is not PathState.ACTIVE:
             return None
         if self._probed.get(subflow.index, -1) >= subflow.heard_at:
             return None
         return self._suspect_at(subflow)
+
+    def _judged_at(self, subflow: Subflow) -> int | None:
+        condemned_at = self._condemned_at(subflow)
+        oldest = subflow.oldest()
+        if oldest is None:
+            return condemned_at
+        at = subflow.prompted_at(oldest) + subflow.patience(self._config.suspect_floor_ns)
+        return at if condemned_at is None else min(at, condemned_at)
