@@ -1,4 +1,4 @@
-"""docs/requirements.md names only what exists, and leaves no requirement without code and proof."""
+"""Requirements and RFC map name only what exists; no requirement is without code and proof."""
 
 import ast
 import re
@@ -15,8 +15,13 @@ ROWS = [
     for line in (ROOT / "docs" / "requirements.md").read_text(encoding="utf-8").splitlines()
     if re.match(r"\| [FP]\d+ \|", line)
 ]
-CODE = sorted({name for row in ROWS for name in re.findall(r"`(omtcp\.[\w.:]+)`", row[2])})
-PROOFS = sorted({name for row in ROWS for name in re.findall(r"`(tests/[^`]+)`", row[3])})
+MAP = [
+    [cell.strip() for cell in line.strip("|\n").split(" | ")]
+    for line in (ROOT / "docs" / "rfc-map.md").read_text(encoding="utf-8").splitlines()
+    if re.match(r"\| \d+[, ]", line)
+]
+CODE = sorted({name for row in ROWS + MAP for name in re.findall(r"`(omtcp\.[\w.:]+)`", row[2])})
+PROOFS = sorted({name for row in ROWS + MAP for name in re.findall(r"`(tests/[^`]+)`", row[3])})
 
 
 @cache
@@ -41,6 +46,14 @@ def test_every_requirement_has_code_and_proof() -> None:
         f"F{n}" for n in range(1, 12)
     ]
     for name, text, code, proof in ROWS:
+        assert text, name
+        assert "`omtcp." in code, name
+        assert "`tests/" in proof, name
+
+
+def test_every_clause_of_the_map_has_code_and_proof() -> None:
+    assert len(MAP) > 30
+    for name, text, code, proof in MAP:
         assert text, name
         assert "`omtcp." in code, name
         assert "`tests/" in proof, name
