@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import ipaddress
 import logging
 import os
@@ -211,23 +210,10 @@ def serve(
         events=sink,
     )
     try:
-        _tune_collector()
         asyncio.run(run_site(site))
     finally:
         if sink is not None:
             sink.close()
-
-
-def _tune_collector() -> None:
-    """Look for garbage less often, and never again among what the program itself is made of.
-
-    Connections are cycles of objects that live for seconds, in TIME-WAIT for a minute. With the
-    defaults the collector walks over all of them again and again, a fifth of the time that short
-    requests take. The same is collected, a little later.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 async def run_site(site: Site) -> None:

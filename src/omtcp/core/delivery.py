@@ -60,3 +60,26 @@ class DeliveryOrder:
             if above > threshold:
                 return start
         return None
+
+
+class LossShare:
+    """Congestion events per segment, over about the last `SEGMENTS` segments.
+
+    A queue that overflows drops many segments at once and then none for long: one event. A link
+    that loses at random has an event in every window, whatever its size.
+    """
+
+    __slots__ = ("value",)
+
+    SEGMENTS = 64
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def on_event(self) -> None:
+        """A window was cut for a loss."""
+        self.value += (1.0 - self.value) / self.SEGMENTS
+
+    def on_delivered(self, segments: float) -> None:
+        """So many segments were acknowledged."""
+        self.value -= self.value * min(segments / self.SEGMENTS, 1.0)

@@ -9,6 +9,7 @@ receiver sees few islands and segmentation offload has something to cut.
 
 from __future__ import annotations
 
+from omtcp.core.scoreboard import Send
 from omtcp.core.subflow import Subflow
 
 LIMIT_HANDICAP = 1.3
@@ -61,6 +62,17 @@ def for_new_data(
         subflow.paced = room > 0
         subflow.limited = True
     return None, 0
+
+
+def carriers(lost: Send, paths: list[Subflow]) -> list[Subflow]:
+    """Of `paths` those that may carry again what `lost` carried in vain, in the same order.
+
+    Not the path that lost it, if that was a repetition already or if it loses much: each further
+    loss there keeps the receiver waiting for another round trip. Unless there is no other.
+    """
+    if lost.origin is None and not lost.subflow.lossy:
+        return paths
+    return [path for path in paths if path is not lost.subflow and not path.lossy] or paths
 
 
 def for_retransmission(now: int, paths: list[Subflow]) -> tuple[Subflow | None, int]:

@@ -22,7 +22,7 @@ from omtcp.core.pings import Pings
 from omtcp.core.plain_recovery import PlainRecovery
 from omtcp.core.primary import PrimaryChooser
 from omtcp.core.recovery import Recovery
-from omtcp.core.scheduler import for_new_data, for_retransmission, in_order
+from omtcp.core.scheduler import carriers, for_new_data, for_retransmission, in_order
 from omtcp.core.scoreboard import Scoreboard
 from omtcp.core.send_buffer import Buffer, SendBuffer
 from omtcp.core.subflow import PathState, Subflow
@@ -341,7 +341,7 @@ class Sender:
             paths = in_order(self.subflows, self.best)
             paths = [path for path in paths if path is not first.subflow] or paths
         else:
-            paths = self._paths()
+            paths = carriers(first, self._paths())
         subflow, room = for_retransmission(now, paths)
         if subflow is None:
             return None

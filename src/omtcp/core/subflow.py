@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from omtcp.core.config import MILLISECOND
-from omtcp.core.delivery import DeliveryOrder, Episode
+from omtcp.core.delivery import DeliveryOrder, Episode, LossShare
 from omtcp.core.frto import Frto
 from omtcp.core.pacing import Pacer
 from omtcp.core.paths import Tally
@@ -27,6 +27,9 @@ DELAYED_ACK_NS = 50_000_000
 
 TRAIN = 4
 """Super-segments in a burst, where a tick is worth as many: what is paid per burst is shared."""
+LOSSY = 0.05
+"""Congestion events per segment above which a path is no good for retransmissions."""
+
 NEAR_MOST = TRAIN * 65_000
 NEAR_NS = MILLISECOND // 2
 """What near paths may burst beyond their rate: it halves with each such step of the round trip."""
@@ -67,6 +70,7 @@ class Subflow:
         "index",
         "inflated",
         "limited",
+        "loss_share",
         "mss",
         "order",
         "owed",
@@ -137,6 +141,7 @@ class Subflow:
         self.has_lost = False
         """Whether its window was ever cut."""
         self.episode = Episode()
+        self.loss_share = LossShare()
         self.frto = Frto()
         self.probe = TailLossProbe()
         self.inflated = 0
@@ -172,6 +177,11 @@ class Subflow:
         That slow start ended is not enough: delay may end it long before the path is full.
         """
         return self.has_lost or self.controller.cwnd > 64 * self.mss
+
+    @property
+    def lossy(self) -> bool:
+        """Whether it loses so much that what must arrive should go elsewhere."""
+        return self.loss_share.value > LOSSY
 
     @property
     def in_recovery(self) -> bool:
@@ -270,6 +280,7 @@ class Subflow:
             min_rtt_ns=self.rtt.recent_min_rtt_ns,
         )
         self.delivered += size
+        self.loss_share.on_delivered(size / self.mss)
         if not was_lost:
             self.in_flight -= size
         self._acked += size
@@ -322,6 +333,7 @@ class Subflow:
     def begin_episode(self) -> Episode:
         """What is found lost from now on is charged to another reduction than before."""
         self.episode = Episode()
+        self.loss_share = LossShare()
         return self.episode
 
     def drop(self, size: int) -> None:
@@ -344,6 +356,7 @@ class Subflow:
     def begin_reduction(self, flight: int) -> None:
         """A recovery begins: shrink to the new window in step with what is acknowledged."""
         self.has_lost = True
+        self.loss_share.on_event()
         self.reduction = ProportionalRateReduction(
             flight=flight, target=self.controller.cwnd, mss=self.mss
         )
