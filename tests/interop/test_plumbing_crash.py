@@ -1,4 +1,4 @@
-"""A kill between any two changes, on the way in or out, is undone by the next start."""
+"""A kill between any two changes, on the way in, out or between, is undone by the next start."""
 
 import os
 import signal
@@ -36,20 +36,36 @@ def counted(netlink, change):
     real(netlink, change)
 
 setattr(plumbing, verb, counted)
+%s
+"""
+
+_SERVE = """
 with plumbing.Plumbing(address, paths, directory=Path(directory)):
     pass
+"""
+
+_CHANGE_PATHS = """
+first, second = map(plumbing.PathSpec.parse, paths)
+with plumbing.Plumbing(address, [first], directory=Path(directory)) as served:
+    served.add(second)
+    served.remove(0)
+    served.add(first)
+    served.remove(1)
 """
 
 
 @pytest.mark.parametrize("verb", ["make", "undo"])
 @pytest.mark.parametrize("family", [4, 6])
-def test_a_kill_at_any_point(hosts: Hosts, tmp_path: Path, family: int, verb: str) -> None:
+@pytest.mark.parametrize("work", [_SERVE, _CHANGE_PATHS], ids=["serve", "change-paths"])
+def test_a_kill_at_any_point(
+    hosts: Hosts, tmp_path: Path, family: int, verb: str, work: str
+) -> None:
     before = hosts.server.snapshot()
     address, paths = _ADDRESSES[family], PATHS[family]
     for point in range(100):
         done = subprocess.run(
             hosts.server.command(
-                sys.executable, "-c", _DIE, verb, str(point), address, str(tmp_path), *paths
+                sys.executable, "-c", _DIE % work, verb, str(point), address, str(tmp_path), *paths
             ),
             check=False,
             timeout=20,

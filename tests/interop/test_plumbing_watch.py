@@ -117,6 +117,64 @@ def test_rules_that_somebody_swept_away(served: Served) -> None:
     assert sorted(served.routes().splitlines()) == sorted(before.splitlines())
 
 
+def test_routes_that_somebody_flushed(served: Served) -> None:
+    before = served.routes()
+    run("ip", f"-{served.family}", "route", "flush", "table", "41001")
+    assert served.routes() != before
+    served.until_quiet()
+    assert served.routes() == before
+    assert served.works(1)
+
+
+def test_other_routes_are_no_news(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even to the program: the kernel keeps them from it."""
+    served.until_quiet()
+    family = f"-{served.family}"
+    elsewhere = "198.18.0.0/15" if served.family == 4 else "2001:db8:5::/48"
+    run("ip", family, "route", "add", elsewhere, "dev", "lan")
+    run("ip", family, "route", "del", elsewhere, "dev", "lan")
+    run("ip", family, "route", "add", elsewhere, "dev", "lan", "table", "100")
+    run("ip", family, "route", "flush", "table", "100")
+    assert not select.select([served.watch], [], [], 0.2)[0]
+
+
+class TestGateways:
+    """A path whose gateway nobody named."""
+
+    @pytest.fixture
+    def found(self, hosts: Hosts, tmp_path: Path) -> Iterator[Served]:
+        with (
+            hosts.server.inside(),
+            Plumbing(SERVED[4], ["up0", PATHS[4][1]], directory=tmp_path) as plumbing,
+            UplinkWatch(plumbing) as watch,
+        ):
+            yield Served(hosts, 4, plumbing, watch)
+
+    def test_it_follows_the_default_route(self, found: Served) -> None:
+        before = found.hosts.server.snapshot()
+        assert str(found.plumbing.paths[0].uplink) == "up0@10.1.0.1"
+        found.hosts.world.ip("addr add 10.1.0.7/24 dev r0")
+        found.hosts.server.ip("route replace default via 10.1.0.7 dev up0")
+        found.until_quiet()
+        assert str(found.plumbing.paths[0].uplink) == "up0@10.1.0.7"
+        assert "default via 10.1.0.7 dev up0" in run("ip", "route", "show", "table", "41000")
+        assert found.works(0)
+        found.hosts.server.ip("route replace default via 10.1.0.1 dev up0")
+        found.until_quiet()
+        assert found.hosts.server.snapshot() == before
+
+    def test_without_one_the_old_gateway_may_still_do(self, found: Served) -> None:
+        found.hosts.server.ip("route del default via 10.1.0.1")
+        found.until_quiet()
+        assert str(found.plumbing.paths[0].uplink) == "up0@10.1.0.1"
+        assert found.works(0)
+
+    def test_one_that_was_named_stays(self, found: Served) -> None:
+        found.hosts.server.ip("route replace default via 10.2.0.9 dev up1 metric 50")
+        found.until_quiet()
+        assert str(found.plumbing.paths[1].uplink) == "up1@10.2.0.1"
+
+
 def test_an_interface_that_is_made_again(served: Served) -> None:
     """A tunnel or a modem comes back under its name, as another interface."""
     served.hosts.server.ip("link del up1")

@@ -1,8 +1,10 @@
 """Watching the uplinks: told by the kernel at once when one goes down, comes back or changes.
 
 The kernel forgets routes over an interface that is set down or loses its addresses, and does not
-put them back. This notices, has the plumbing repaired, and tells which paths went or came. The
-messages are rtnetlink's (linux/rtnetlink.h); only the fixed parts and the name are looked at.
+put them back; people and programs remove them too, and default routes move to other gateways. This
+notices, has the plumbing repaired, and tells which paths went or came. The messages are rtnetlink's
+(linux/rtnetlink.h). Of those about routes the kernel passes on only the few that may concern us
+(net/routefilter.py): a router hears thousands.
 """
 
 import socket
@@ -11,20 +13,25 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Self
 
+from omtcp.net.netlink import MAIN_TABLE
 from omtcp.net.plumbing import Plumbing
+from omtcp.net.routefilter import DELETE_ROUTE, NEW_ROUTE, attach_route_filter
 
 _MESSAGE = Struct("=IHHII")
 _LINK = Struct("=BxHiII")
 _ADDRESS = Struct("=BBBBI")
+_ROUTE_SIZE = 12
 _ATTRIBUTE = Struct("=HH")
 
 _NEW_LINK, _DELETE_LINK = 16, 17
 _NEW_ADDRESS, _DELETE_ADDRESS = 20, 21
 _DELETE_RULE = 33
 _IFLA_IFNAME = 3
+_RTA_TABLE = 15
 _IFF_UP = 0x1
 _IFF_LOWER_UP = 0x10000
 _GROUPS = 0x1 | 0x10 | 0x100 | 0x80 | 0x40000  # links, addresses 4 and 6, rules 4 and 6
+_ROUTE_GROUPS = 0x40 | 0x400  # 4 and 6
 
 _RECEIVE_SIZE = 1 << 16
 
@@ -38,7 +45,8 @@ class UplinkWatch:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0
         )
-        self._socket.bind((0, _GROUPS))
+        attach_route_filter(self._socket)
+        self._socket.bind((0, _GROUPS | _ROUTE_GROUPS))
         self._up: dict[str, bool] = {}
         """By uplink; several paths may share one."""
         self._told: dict[int, bool] = {}
@@ -103,7 +111,18 @@ class UplinkWatch:
             return self._handle_link(kind, body)
         if kind in (_NEW_ADDRESS, _DELETE_ADDRESS):
             return _ADDRESS.unpack_from(body)[4] in self._indices
+        if kind in (NEW_ROUTE, DELETE_ROUTE):
+            return self._handle_route(kind, body)
         return kind in (_DELETE_RULE, _LOST)
+
+    def _handle_route(self, kind: int, body: memoryview) -> bool:
+        """Whether it was a route of ours, or one by which gateways are found."""
+        table = _attribute(body[_ROUTE_SIZE:], _RTA_TABLE)
+        number = int.from_bytes(table, sys.byteorder) if table else 0
+        paths = self._plumbing.paths.values()
+        if number == MAIN_TABLE:
+            return any(path.spec.gateway is None for path in paths)
+        return kind == DELETE_ROUTE and any(path.table == number for path in paths)
 
     def _handle_link(self, kind: int, body: memoryview) -> bool:
         _, _, index, flags, _ = _LINK.unpack_from(body)
@@ -144,12 +163,17 @@ def _aligned(length: int) -> int:
 
 
 def _interface_name(attributes: memoryview) -> str:
+    value = _attribute(attributes, _IFLA_IFNAME)
+    return value.rstrip(b"\0").decode(sys.getfilesystemencoding(), "surrogateescape")
+
+
+def _attribute(attributes: memoryview, wanted: int) -> bytes:
+    """The value of the first attribute of that kind, empty if there is none."""
     while len(attributes) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(attributes)
         if length < _ATTRIBUTE.size:
             break
-        if kind == _IFLA_IFNAME:
-            value = bytes(attributes[_ATTRIBUTE.size : length])
-            return value.rstrip(b"\0").decode(sys.getfilesystemencoding(), "surrogateescape")
+        if kind == wanted:
+            return bytes(attributes[_ATTRIBUTE.size : length])
         attributes = attributes[_aligned(length) :]
-    return ""
+    return b""
