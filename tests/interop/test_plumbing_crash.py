@@ -62,7 +62,8 @@ def test_a_kill_at_any_point(
 ) -> None:
     before = hosts.server.snapshot()
     address, paths = _ADDRESSES[family], PATHS[family]
-    for point in range(100):
+    # Both families go the same way when paths change, so one of them is sampled.
+    for point in range(0, 100, 3 if work == _CHANGE_PATHS and family == 6 else 1):
         done = subprocess.run(
             hosts.server.command(
                 sys.executable, "-c", _DIE % work, verb, str(point), address, str(tmp_path), *paths
