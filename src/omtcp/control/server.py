@@ -43,8 +43,8 @@ class _Clients:
                 writer.write(format_error(None, "too many clients"))
             else:
                 await self._converse(reader, writer)
-        except (OSError, TimeoutError, asyncio.CancelledError):
-            pass  # it went away, or has to
+        except (OSError, TimeoutError, asyncio.CancelledError):  # it went away, or has to
+            writer.transport.abort()  # `close` would wait for it to read what is written
         finally:
             self._tasks.discard(task)
             writer.close()
