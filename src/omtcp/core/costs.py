@@ -2,8 +2,8 @@
 
 Costs only order the paths, cheapest first; by how much one is dearer means nothing.
 
-- Data fills the cheaper paths first (`scheduler.in_order`); a dearer one gets what they cannot
-  take.
+- Data fills the cheaper paths first (`scheduler.in_order`); a dearer one gets new data only when
+  more waits than the windows of the cheaper ones take in a round trip.
 - Where one path is the primary, those dearer than it are a reserve: they carry pings, and data only
   while the primary is of no use.
 - A dearer path is the primary only while every cheaper one is unusable, or delivers less than half
@@ -26,6 +26,20 @@ def affordable(paths: list[Subflow], primary: Subflow) -> list[Subflow]:
     if not primary.usable or primary.timeouts:
         return paths
     return [path for path in paths if path.cost <= primary.cost]
+
+
+def without_need(paths: list[Subflow], waiting: int) -> list[Subflow]:
+    """Those of `paths`, cheapest first, that new data is to go on while `waiting` bytes wait.
+
+    Waiting for the cheaper windows also lets them grow: a path grows only while its window is what
+    holds data back.
+    """
+    room = 0
+    for count, path in enumerate(paths):
+        if count and path.cost > paths[count - 1].cost and waiting <= room:
+            return paths[:count]
+        room += 0 if path.timeouts else path.controller.cwnd
+    return paths
 
 
 def worth_their_cost(

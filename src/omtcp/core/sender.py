@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from omtcp.core.config import Config, Mode
 from omtcp.core.congestion.base import initial_window
-from omtcp.core.costs import affordable
+from omtcp.core.costs import affordable, without_need
 from omtcp.core.coupler import Coupler
 from omtcp.core.losses import Kind
 from omtcp.core.membership import Founder, Membership
@@ -361,6 +361,8 @@ class Sender:
         paths = self._paths()
         self._restart_idle(now, paths)
         remaining = self.end - board.nxt
+        if self._costs_differ:
+            paths = without_need(paths, remaining)
         subflow, room = for_new_data(now, paths, remaining=remaining, window_size=self.window_size)
         if subflow is None:
             return None

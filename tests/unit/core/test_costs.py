@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from omtcp.core.config import Config, Mode, PrimaryRule
-from omtcp.core.costs import affordable, worth_their_cost
+from omtcp.core.costs import affordable, without_need, worth_their_cost
 from omtcp.core.primary import LONG_PATIENCE
 from omtcp.core.scheduler import in_order
 from omtcp.core.subflow import PathState, Subflow
@@ -54,6 +54,27 @@ class TestAffordable:
         primary.timeouts = 0
         primary.state = PathState.SUSPECT
         assert affordable(made, primary) == made
+
+
+class TestNeed:
+    def test_a_round_trip_of_the_cheaper_windows_is_waited_for(self) -> None:
+        cheap, equal, dear, dearest = made = flows(0, 0, 1, 2)
+        window = cheap.controller.cwnd
+        assert without_need(made, 2 * window) == [cheap, equal]
+        assert without_need(made, 2 * window + 1) == [cheap, equal, dear]
+        assert without_need(made, 3 * window + 1) == made
+        assert dearest in made
+        assert dear in made
+
+    def test_a_window_in_timeout_takes_nothing(self) -> None:
+        cheap, dear = made = flows(0, 1)
+        cheap.timeouts = 1
+        assert without_need(made, 1) == [cheap, dear]
+
+    def test_equals_are_all_there(self) -> None:
+        made = flows(1, 1)
+        assert without_need(made, 1) == made
+        assert without_need([], 1) == []
 
 
 @pytest.mark.parametrize(
