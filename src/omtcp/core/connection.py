@@ -160,9 +160,12 @@ class Connection:
 
     # Opening
 
-    def listen(self, path: int = 0) -> None:
-        """Wait for a SYN; the first answer to it goes out over `path`."""
-        self._opening.prefer(path)
+    def listen(self, path: int = 0, *, staggered: bool = False) -> None:
+        """Wait for a SYN; the first answer to it goes out over `path`.
+
+        With `staggered` the others follow a moment later if they are still needed.
+        """
+        self._opening.prefer(path, staggered=staggered)
         self._advance(Input.LISTEN)
 
     def connect(self, now: int) -> None:
@@ -177,12 +180,14 @@ class Connection:
 
     def _send_syn(self, now: int) -> None:
         """The SYN or SYN-ACK, each attempt over the next path."""
-        path = self._opening.attempt(now)
+        path = self._opening.next_path()
         segment = self._composer.syn(now, self.config, self._paths[path].size)
+        self._opening.sent(now, segment.timestamps[0] if segment.timestamps else None)
         self._control.append((path, segment))
 
-    def _establish(self, now: int) -> None:
+    def _establish(self, now: int, segment: Segment) -> None:
         """The peer's acknowledgment of our SYN came."""
+        rtt_ns = self._opening.on_answer(now, segment.timestamps and segment.timestamps[1])
         agreement = self._composer.agreement
         assert agreement is not None
         self._timers.stop(Timer.HANDSHAKE)
@@ -200,7 +205,10 @@ class Connection:
             report=self._report if self._sink else None,
         )
         self._acks = AckIntake(self._composer, sender)
-        self._opening.sample(now, sender.best.rtt)
+        if rtt_ns is not None:
+            sender.best.rtt.on_sample(now, rtt_ns)
+        elif self._opening.timeouts:
+            sender.best.rtt.on_handshake_timeout()
         for data in self._written:
             sender.write(data)
         self._written.clear()
@@ -257,7 +265,7 @@ class Connection:
 
     def _on_syn_ack(self, now: int, segment: Segment) -> None:
         self._advance(Input.RECV_SYN_ACK)
-        self._establish(now)
+        self._establish(now, segment)
         assert self._acks is not None
         self._acks.update_window(segment, 0, 0, scaled=False)
         self._receiver.ack_now = True
@@ -342,7 +350,7 @@ class Connection:
             self._refuse(segment)
             return False
         self._advance(Input.RECV_ACK_OF_SYN)
-        self._establish(now)
+        self._establish(now, segment)
         assert self._acks is not None
         self._acks.update_window(segment, start, 0)
         return True
@@ -566,7 +574,7 @@ class Connection:
     def _on_timer(self, now: int, timer: Timer) -> None:
         sender = self.sender
         if timer is Timer.HANDSHAKE:
-            self._opening.timeouts += 1
+            self._opening.timeouts += not self._opening.spreading
             if self._opening.timeouts > self.config.syn_retries:
                 self._give_up("no answer to SYN")
             else:

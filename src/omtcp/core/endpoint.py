@@ -186,7 +186,11 @@ class Endpoint:
             self.discard(next(iter(self._half_open)))
         flow = Flow(self.address, segment.destination_port, source, segment.source_port)
         connection = self._add(now, flow)
-        connection.listen(0 if self.config.mode is Mode.SINGLE else path)
+        if self.config.mode is Mode.SINGLE:
+            connection.listen()
+        else:  # a flood of SYNs gets one answer each
+            calm = len(self._half_open) < self.config.syn_backlog // 8
+            connection.listen(path, staggered=calm)
         self._half_open[connection] = None
         return connection
 

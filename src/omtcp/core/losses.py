@@ -25,6 +25,7 @@ class Kind(StrEnum):
     PROBE = "probe"
     REMOVED = "removed"
     """Its path was taken away, which says nothing about the network."""
+    REINJECTED = "reinjected"
 
 
 class Losses:

@@ -110,11 +110,13 @@ class Recovery:
         touched = set()
         undo = self.losses.undo
         for send, start, end, was_lost in credited:
-            if send.origin is not None and self._too_early(now, send, end):
-                if not was_lost:
-                    send.subflow.drop(end - start)  # the copy is still under way, and owed nothing
-                send, was_lost = send.origin, True
-                send.again = True  # a guess is no measurement
+            if send.origin is not None:
+                carrier = self._carrier(now, send, end)
+                if carrier is not send:
+                    if not was_lost:
+                        send.subflow.drop(end - start)  # it is still under way, and owed nothing
+                    send, was_lost = carrier, True
+                    send.again = True  # a guess is no measurement
             if was_lost:
                 undo.on_arrival(start, end)
             subflow = send.subflow
@@ -132,12 +134,23 @@ class Recovery:
         return touched
 
     @staticmethod
-    def _too_early(now: int, send: Send, end: int) -> bool:
-        """Whether an answer came faster than the path can be, so that it answers the first copy."""
-        assert send.origin is not None
-        if end > send.origin.end:
-            return False
-        return now - send.sent_at < send.subflow.rtt.min_rtt_ns * 3 // 4
+    def _carrier(now: int, send: Send, end: int) -> Send:
+        """Which of the copies of a range that ends at `end` was answered, the last being `send`.
+
+        An answer that came faster than its path can be is that of a copy before. Where a range
+        was sent again without being lost, it is that of the copy for which it came most timely.
+        """
+        carrier = send
+        while (origin := send.origin) is not None and end <= origin.end:
+            early = now - send.sent_at < send.subflow.rtt.min_rtt_ns * 3 // 4
+            if early and carrier is send:
+                carrier = origin
+            elif origin.lost_by != Kind.REINJECTED:
+                break
+            elif _untimely(now, origin) < _untimely(now, carrier):
+                carrier = origin
+            send = origin
+        return carrier
 
     def on_dsack(self, start: int, end: int) -> None:
         """Both copies of [start, end) arrived; it was no ping."""
@@ -284,3 +297,8 @@ class Recovery:
                 if at is not None and (deadline is None or at < deadline):
                     deadline = at
         return deadline
+
+
+def _untimely(now: int, send: Send) -> int:
+    """How far an answer that comes now is from what `send` could expect, ns."""
+    return abs(now - send.sent_at - send.subflow.rtt.srtt_ns)

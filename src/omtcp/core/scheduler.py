@@ -9,11 +9,29 @@ receiver sees few islands and segmentation offload has something to cut.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from omtcp.core.scoreboard import Send
 from omtcp.core.subflow import Subflow
 
+
+class Refusal(StrEnum):
+    """Why a path is left out."""
+
+    WINDOW = "window"
+    """The receive window has no room for what the others send meanwhile."""
+    TAIL = "tail"
+    """So little is left that the others are done sooner."""
+    DELAY = "delay"
+    """It adds less than it delays everything."""
+
+
 LIMIT_HANDICAP = 1.3
 """By what factor a path that has met its limit may be nearer and still come second at the start."""
+
+
+PAYBACK_S = 10
+"""A slower path delays everything once, and must make up for that within so many seconds."""
 
 
 def in_order(subflows: list[Subflow], primary: Subflow | None) -> list[Subflow]:
@@ -53,9 +71,11 @@ def for_new_data(
         window_size: the whole receive window, from its left edge to its right.
     """
     for rank, subflow in enumerate(paths):
-        if rank and not _worthwhile(subflow, paths[:rank], remaining, window_size):
-            subflow.limited = False
-            continue
+        if rank:
+            subflow.refusal = _refusal(now, subflow, paths[:rank], remaining, window_size)
+            if subflow.refusal:
+                subflow.limited = False
+                continue
         room = _room(subflow, remaining)
         if room and subflow.pacer.ready(now, room):
             return subflow, room
@@ -111,16 +131,33 @@ def _room(subflow: Subflow, remaining: int) -> int:
     return room if room >= remaining else room // mss * mss
 
 
-def _worthwhile(subflow: Subflow, better: list[Subflow], remaining: int, window_size: int) -> bool:
-    rtt = subflow.rtt.srtt_ns
+def _refusal(
+    now: int, subflow: Subflow, better: list[Subflow], remaining: int, window_size: int
+) -> str:
+    """Why data on `subflow` would not be there in time, or not be worth the wait; empty if it is.
+
+    The window must have room for what the better paths send until it arrives (BLEST, Ferlin et
+    al., IFIP Networking 2016). What is left must take the better paths longer than the detour
+    (ECF, Lim et al., CoNEXT 2017). And as everything is delivered in order, a slower path delays
+    all of it once: what it adds must make up for that.
+    """
+    arrival = subflow.arrival_ns(subflow.quantum)
     needed = subflow.in_flight + subflow.quantum
-    rate = 0.0
-    fastest = rtt
+    rate = 0.0  # bytes per ns
+    nearest = arrival
     for other in better:
-        other_rtt = max(other.rtt.srtt_ns, 1)
-        fastest = min(fastest, other_rtt)
-        needed += other.controller.cwnd * max(rtt, other_rtt) // other_rtt
-        rate += other.controller.cwnd / other_rtt
-    if 2 * needed > window_size:  # room for one more round, should a segment of it be lost
-        return False
-    return rtt < fastest + remaining / rate if rate else True
+        rtt = max(other.rtt.srtt_ns, 1)
+        nearest = min(nearest, rtt)
+        needed += other.controller.cwnd * max(arrival, rtt) // rtt
+        rate += other.controller.cwnd / rtt
+    if not rate:
+        return ""
+    if needed > window_size:
+        return Refusal.WINDOW
+    delay = arrival - nearest
+    if delay * rate >= remaining:
+        return Refusal.TAIL
+    known = subflow.has_met_its_limit and now >= subflow.chance_until
+    if known and subflow.rate.value * PAYBACK_S < rate * delay:
+        return Refusal.DELAY
+    return ""

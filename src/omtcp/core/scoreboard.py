@@ -25,6 +25,8 @@ class Send:
 
     __slots__ = (
         "again",
+        "delivered",
+        "delivered_at",
         "end",
         "lost_by",
         "origin",
@@ -44,6 +46,9 @@ class Send:
         self.position = subflow.position
         """Of `start`, in the subflow's own count of bytes."""
         self.sent_at = sent_at
+        self.delivered = subflow.delivered
+        """What the subflow had delivered by then, and when it last had: for the delivery rate."""
+        self.delivered_at = subflow.rate.delivered_at
         self.outstanding = end - start
         """Bytes neither acknowledged nor lost."""
         self.origin = origin

@@ -20,8 +20,10 @@ from omtcp.core.membership import Founder, Membership
 from omtcp.core.paths import Paths
 from omtcp.core.pings import Pings
 from omtcp.core.plain_recovery import PlainRecovery
+from omtcp.core.pooling import Pool
 from omtcp.core.primary import PrimaryChooser
 from omtcp.core.recovery import Recovery
+from omtcp.core.reinjection import Reinjection
 from omtcp.core.scheduler import carriers, for_new_data, for_retransmission, in_order
 from omtcp.core.scoreboard import Scoreboard
 from omtcp.core.send_buffer import Buffer, SendBuffer
@@ -48,6 +50,7 @@ class Sender:
         "_costs_differ",
         "_membership",
         "_multipath",
+        "_reinjection",
         "_report",
         "_touched",
         "_widest",
@@ -62,6 +65,7 @@ class Sender:
         "pings",
         "plain",
         "policy",
+        "pool",
         "recovery",
         "right",
         "silence",
@@ -104,6 +108,10 @@ class Sender:
         self.recovery = Recovery(config, self.board, self.subflows, self.pings, report)
         self.recovery.has_new_data = self._has_new_data
         self.silence = self.recovery.silence
+        self._reinjection = Reinjection(self.board)
+        self.pool: Pool | None = None
+        if config.mode is Mode.POOLED:
+            self.pool = Pool(self.subflows, first_subflow, report)
         self.chooser = PrimaryChooser(config, self.subflows, first_subflow, random, report)
         self.coupler: Coupler | None = None
         """Who grows how fast when all paths do; else it is the primary's budget."""
@@ -283,6 +291,8 @@ class Sender:
                     self._on_loss(subflow)
                 subflow.pace(self.window_size)
             self._touched.clear()
+            if self.pool is not None:
+                self._watch(now, self.pool)
             if self.coupler is not None:
                 self.coupler.on_delivered(now)
             self.buffer.release(self.board.una)
@@ -290,6 +300,19 @@ class Sender:
             self._look_for_silence(now)
         if not self._multipath:
             self._membership.settle_alone(now)
+
+    def _watch(self, now: int, pool: Pool) -> None:
+        """Have the pool judge itself by what arrived."""
+        pool.on_ack(
+            now, una=self.board.una, window_size=max(self.window_size, 1), hungry=self._hungry
+        )
+
+    @property
+    def _hungry(self) -> bool:
+        """Whether only the paths limit us, neither the application nor a slow reader."""
+        if 2 * self.window_size < self._widest:
+            return False
+        return self.board.nxt < self.buffer.end or bool(self.board.lost)
 
     def _on_loss(self, subflow: Subflow) -> None:
         """A congestion event on `subflow`: whoever decides about growth wants to know."""
@@ -324,11 +347,25 @@ class Sender:
         else:  # the application is what holds back whoever still has room
             self._not_limited(path for path in self.subflows if path.space >= path.mss)
         if len(self.subflows) > 1:
+            if self.pool is not None and self._reinject(now):
+                plan = self._retransmit(now)
+                if plan is not None:
+                    return plan
             subflow = self.pings.due(now, self.busy)
             if subflow is not None and self._may_ping:
                 offset = self.pings.send(now, subflow)
                 return Plan(subflow, offset, offset + 1, PING)
         return None
+
+    def _reinject(self, now: int) -> bool:
+        """Whether what keeps everything waiting is to go out again, over another path."""
+        board = self.board
+        if board.lost or not board.flights:
+            return False
+        window_full = board.nxt < self.end
+        if window_full and self.right - board.nxt >= self.best.mss:
+            return False
+        return self._reinjection.move(now, self._paths(), window_full=window_full)
 
     @property
     def _may_ping(self) -> bool:
@@ -337,7 +374,7 @@ class Sender:
 
     def _retransmit(self, now: int) -> Plan | None:
         first = self.board.lost.values[0]
-        if first.lost_by == Kind.PROBE:  # it asks another path, whatever that costs
+        if first.lost_by in (Kind.PROBE, Kind.REINJECTED):  # for another path, whatever that costs
             paths = in_order(self.subflows, self.best)
             paths = [path for path in paths if path is not first.subflow] or paths
         else:
@@ -413,22 +450,18 @@ class Sender:
     def _paths(self) -> list[Subflow]:
         if len(self.subflows) == 1:
             return [subflow for subflow in self.subflows if not subflow.drained]
-        guess = self.config.mode is Mode.PRIMARY and not self.chooser.settled
-        paths = in_order(self.subflows, None if guess else self.best)
+        if self.pool is not None:
+            return self.pool.paths()
+        paths = in_order(self.subflows, self.best if self.chooser.settled else None)
         if self._costs_differ and self.config.mode is Mode.PRIMARY:
             paths = affordable(paths, self.chooser.primary)
         return paths
 
     @property
     def best(self) -> Subflow:
-        """The path that is filled first: the primary, or when pooling the cheapest and nearest."""
-        if self.config.mode is Mode.POOLED:
-            usable = [subflow for subflow in self.subflows if subflow.usable]
-            return min(
-                usable,
-                key=lambda subflow: (subflow.cost, subflow.rtt.srtt_ns),
-                default=self.chooser.primary,
-            )
+        """The path that is filled first."""
+        if self.pool is not None:
+            return self.pool.anchor
         return self.chooser.primary
 
     @property
@@ -448,6 +481,9 @@ class Sender:
             if subflow.paced and (deadline is None or subflow.pacer.ready_at() < deadline):
                 deadline = subflow.pacer.ready_at()
         if len(self.subflows) > 1:
+            at = self._reinjection.due_at
+            if at is not None and (deadline is None or at < deadline):
+                deadline = at
             busy = self.busy
             for subflow in self.subflows:
                 at = self.pings.due_at(subflow, busy) if self._may_ping else None
@@ -459,6 +495,7 @@ class Sender:
         """Expire what is due; False once every path is defective."""
         before = [(flow, flow.timeouts, flow.recovery_position) for flow in self.subflows]
         alive = self.recovery.on_timers(now)
+        self._reinjection.on_timers(now)
         for subflow, timeouts, recovery_position in before:
             if self.plain is not None and subflow.timeouts > timeouts:
                 self.plain.on_timeout()
@@ -473,10 +510,8 @@ class Sender:
 
     def evaluate(self, now: int) -> int:
         """Re-choose the primary; return the time to the next evaluation (P9)."""
-        hungry = self.board.nxt < self.buffer.end or bool(self.board.lost)
-        if 2 * self.window_size < self._widest:
-            hungry = False  # the reader is slow, whatever the paths could do
-        self.chooser.evaluate(now, window_size=max(self.window_size, 1), hungry=hungry)
+        window_size = max(self.window_size, 1)
+        self.chooser.evaluate(now, window_size=window_size, hungry=self._hungry)
         return self.chooser.next_interval_ns()
 
     def report_metrics(self) -> None:

@@ -6,8 +6,9 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from omtcp.core.config import MILLISECOND
+from omtcp.core.config import MILLISECOND, SECOND
 from omtcp.core.delivery import DeliveryOrder, Episode, LossShare
+from omtcp.core.delivery_rate import DeliveryRate
 from omtcp.core.frto import Frto
 from omtcp.core.pacing import Pacer
 from omtcp.core.paths import Tally
@@ -55,6 +56,7 @@ class Subflow:
     __slots__ = (
         "_acked",
         "_newest",
+        "chance_until",
         "controller",
         "cost",
         "delivered",
@@ -79,8 +81,10 @@ class Subflow:
         "position",
         "probe",
         "rack",
+        "rate",
         "recovery_position",
         "reduction",
+        "refusal",
         "repaired",
         "resent_bytes",
         "rtt",
@@ -120,6 +124,7 @@ class Subflow:
         """Losses below this belong to a reduction already made."""
 
         self.delivered = 0
+        self.rate = DeliveryRate()
         self.heard_at = 0
         """When this path was last known to work: a credit or an answered ping."""
         self.heard_sent_at = 0
@@ -153,6 +158,10 @@ class Subflow:
         self.growth = 1.0
         self.limited = False
         """Whether the window, not data or the receiver, was what held transmission back at last."""
+        self.refusal = ""
+        """Why the scheduler last left it out; empty if it did not."""
+        self.chance_until = 0
+        """Until then it need not prove that it is worth its delay."""
         self.paced = False
         """Whether the pacer held something back when it was last asked."""
         self.sent_bytes = 0
@@ -242,11 +251,11 @@ class Subflow:
 
     def send(self, now: int, start: int, end: int, origin: Send | None = None) -> Send:
         """Charge a transmission of [start, end) to this subflow."""
+        if not self.in_flight:
+            self.timer_base = self.rate.delivered_at = now
         send = Send(self, start, end, now, origin)
         size = end - start
         self.sent_at = now
-        if not self.in_flight:
-            self.timer_base = now
         if self.silent_since is None:
             self.silent_since = now
         self.position += size
@@ -307,6 +316,10 @@ class Subflow:
             self.rtt.on_sample(now, rtt_ns)
         else:
             self.rtt.reset_backoff()
+        if not newest.again and now - newest.sent_at >= self.rtt.recent_min_rtt_ns:
+            delivered = self.delivered - newest.delivered
+            self.rate.on_sample(now, delivered, now - newest.delivered_at, self.rtt.srtt_ns)
+        self.rate.delivered_at = now
         self.timer_base = now
         self.timeouts = 0
         if self.in_recovery:
@@ -335,6 +348,12 @@ class Subflow:
         self.episode = Episode()
         self.loss_share = LossShare()
         return self.episode
+
+    def arrival_ns(self, size: int) -> int:
+        """How long until `size` more bytes, sent now, would be acknowledged."""
+        rate = self.rate.value
+        queue_ns = (self.in_flight + size) * SECOND // rate if rate else 0
+        return max(self.rtt.srtt_ns, queue_ns)
 
     def drop(self, size: int) -> None:
         """`size` bytes are no longer in flight here: lost, or moved to another path."""

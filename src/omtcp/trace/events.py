@@ -49,6 +49,18 @@ class PathChosen(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PoolChanged(Event):
+    """`paths` are those that now carry data together (`--mode pooled`), and why not more or less.
+
+    Reason is goodput (together they gave less than the best alone, which is left alone), retry
+    (that is over), all, or why a path is left out: window, delay, tail, or its state.
+    """
+
+    paths: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LossDetected(Event):
     """A range sent on `path` is taken for lost; kind is reordering, timeout or silence."""
 

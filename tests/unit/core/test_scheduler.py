@@ -2,7 +2,7 @@
 
 import pytest
 
-from omtcp.core.scheduler import for_new_data, for_retransmission, in_order
+from omtcp.core.scheduler import Refusal, for_new_data, for_retransmission, in_order
 from omtcp.core.subflow import PathState, Subflow
 
 from .sending import MSS, SECOND, make_subflow
@@ -107,15 +107,38 @@ class TestReceiveWindow:
 
     def test_a_slow_path_is_left_out_when_the_better_one_needs_the_window(self) -> None:
         a, b = path(0, 80, in_flight=20), path(1, 150)
-        assert new_data(a, b, window=64 << 10) == (None, 0)
+        assert new_data(a, b, window=32 << 10) == (None, 0)
         assert new_data(a, b, window=1 << 20)[0] == 1
 
     def test_what_the_better_path_sends_meanwhile_is_counted(self) -> None:
-        """Until 2·MSS arrive over B in 100 ms, A sends its 20 segments twice; and room for one
-        round of repair is left."""
+        """Until 2·MSS arrive over B in 100 ms, A sends its 20 segments twice."""
         a, b = path(0, 50, in_flight=20), path(1, 100)
-        assert new_data(a, b, window=2 * 42 * MSS)[0] == 1
-        assert new_data(a, b, window=2 * 42 * MSS - 1)[0] is None
+        assert new_data(a, b, window=42 * MSS)[0] == 1
+        assert new_data(a, b, window=42 * MSS - 1)[0] is None
+        assert b.refusal == Refusal.WINDOW
+
+    def test_a_queue_on_the_slow_path_counts_as_distance(self) -> None:
+        """2·MSS more, at what it was seen to deliver, take 200 ms and not one round trip."""
+        a, b = path(0, 50, in_flight=20), path(1, 60)
+        b.rate.on_sample(NOW, MSS, 100_000_000, 60_000_000)
+        assert new_data(a, b, window=82 * MSS)[0] == 1
+        assert new_data(a, b, window=82 * MSS - 1)[0] is None
+
+    def test_what_adds_less_than_it_delays_is_left_out(self) -> None:
+        """A sends 400 segments a second; B comes 100 ms later, and would have to add 4 of them."""
+        a, b = path(0, 50, in_flight=20), path(1, 150)
+        b.has_lost = True
+        b.rate.on_sample(NOW, 5 * MSS, 1_000_000_000, 150_000_000)
+        b.rate.on_sample(NOW, 3 * MSS, 1_000_000_000, 150_000_000)
+        assert b.arrival_ns(2 * MSS) == 400_000_000  # so it takes 14
+        assert new_data(a, b)[0] is None
+        assert b.refusal == Refusal.DELAY
+        b.chance_until = NOW + 1
+        assert new_data(a, b)[0] == 1
+        b.chance_until = 0
+        b.rate.on_sample(NOW, 40 * MSS, 1_000_000_000, 150_000_000)
+        assert new_data(a, b)[0] == 1
+        assert not b.refusal
 
     def test_a_path_left_out_is_not_limited_by_its_window(self) -> None:
         a, b = path(0, 50, in_flight=20), path(1, 100)

@@ -192,13 +192,15 @@ class TestPaths:
         rig.wait(60_000)
         assert rig.poll() == []  # and no pings
 
-    def test_the_best_is_the_primary_or_the_nearest_when_pooling(self) -> None:
+    def test_the_best_is_the_primary_or_the_anchor_of_the_pool(self) -> None:
         assert Rig(100, 50).sender.best.index == A
         rig = Rig(100, 50, config=Config(mode=Mode.POOLED))
+        assert rig.sender.pool is not None
+        rig.sender.pool.anchor = rig.sender.subflows[B]
         assert rig.sender.best.index == B
         for subflow in rig.sender.subflows:
             subflow.state = PathState.SUSPECT
-        assert rig.sender.best.index == A
+        assert rig.sender.best.index == B
 
     def test_a_guessed_primary_waits_for_the_nearest(self) -> None:
         rig = Rig(100, 50, written=2, settled=False)

@@ -39,6 +39,7 @@ def every_event() -> list[Event]:
         float: 0.5,
         bool: True,
         tuple[float, ...]: (1.0, 2.0),
+        tuple[int, ...]: (0, 1),
     }
     kinds = Event.__subclasses__()
     assert len(kinds) >= 13

@@ -191,6 +191,17 @@ class CongestionController(ABC):
         self._restore(state)
         return True
 
+    def penalise(self) -> None:
+        """The subflow kept the others waiting: half its window, and no growth by slow start.
+
+        Raiciu et al., NSDI 2012, section 4.2. Nothing was lost, so there is nothing to undo.
+        """
+        self._saved = None
+        self.cwnd = max(self.cwnd // 2, self.floor)
+        self.ssthresh = self.cwnd
+        self._leave_initial_slow_start()
+        self._end_epoch()
+
     def restart(self, window: int, now: int) -> None:
         """Start from `window` bytes again and slow-start to what is known of the path.
 
