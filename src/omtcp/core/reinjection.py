@@ -76,7 +76,7 @@ class Reinjection:
         a copy costs little. At the end of the data it may only be that the peer delays its ACK.
         """
         owner = send.subflow
-        if owner is helper:
+        if owner is helper or helper.cost > owner.cost:
             return False
         due_at = send.sent_at + owner.rtt.srtt_ns
         if send.origin is not None:  # a copy already: no third one while it may only be late
