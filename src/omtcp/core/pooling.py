@@ -53,7 +53,7 @@ class Pool:
         """`subflows` may change in place; `first` is the path of the handshake."""
         self._subflows = subflows
         self._report = report
-        self.anchor = first
+        self._anchor = first
         self._looked_at = 0
         self._members: tuple[int, ...] = ()
         self._candidates: tuple[int, ...] = ()
@@ -69,6 +69,21 @@ class Pool:
         self._alone_ns = ALONE_FIRST_NS
         self._chances: dict[int, tuple[int, int]] = {}
         """Per path left out: when its next chance begins, and how long it then waits for one."""
+
+    @property
+    def anchor(self) -> Subflow:
+        """The path that is filled first; another one at once if it was drained or removed."""
+        if self._anchor.drained:
+            open_ones = [subflow for subflow in self._subflows if not subflow.drained]
+            if open_ones:
+                self._anchor = max(open_ones, key=lambda subflow: self.alone(subflow, 1 << 40))
+            elif self._anchor not in self._subflows:
+                self._anchor = self._subflows[0]
+        return self._anchor
+
+    @anchor.setter
+    def anchor(self, subflow: Subflow) -> None:
+        self._anchor = subflow
 
     @property
     def guarded(self) -> bool:
