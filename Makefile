@@ -60,6 +60,7 @@ tools:
 	command -v ethtool >/dev/null || missing="$$missing ethtool"; \
 	command -v curl >/dev/null || missing="$$missing curl"; \
 	command -v sysctl >/dev/null || missing="$$missing procps"; \
+	command -v nft >/dev/null || missing="$$missing nftables"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			echo "installing Debian packages:$$missing"; \
