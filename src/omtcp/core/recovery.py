@@ -26,6 +26,8 @@ class Recovery:
 
     __slots__ = (
         "_config",
+        "_edge",
+        "_edge_at",
         "_pings",
         "_scoreboard",
         "_subflows",
@@ -43,6 +45,9 @@ class Recovery:
         report: Callable[[Event], None] | None,
     ) -> None:
         self._config = config
+        self._edge = 0
+        """The left edge when it was last looked at, and since when it has been there."""
+        self._edge_at = 0
         self._scoreboard = scoreboard
         self._subflows = subflows
         self._pings = pings
@@ -208,7 +213,7 @@ class Recovery:
                 subflow.order.advance(subflow.position)
                 if self.losses.report:
                     self.losses.report(PathDefective(subflow.index))
-        reneged_at = self._reneged_at()
+        reneged_at = self._reneged_at(now)
         if reneged_at is not None and reneged_at <= now:
             self._forget_sacked(self._heard_last)
         in_use = [subflow for subflow in self._subflows if not subflow.drained]
@@ -274,11 +279,16 @@ class Recovery:
             board.lost.insert(start, end, send)
         board.sacked.clear()
 
-    def _reneged_at(self) -> int | None:
-        """When to believe it though nothing is in flight whose timer would tell."""
-        if self._scoreboard.flights or not self._scoreboard.renege():
-            return None
-        return self._heard_last.heard_at + self._heard_last.rtt.rto_ns
+    def _reneged_at(self, now: int) -> int | None:
+        """When to believe it though no timer of a subflow tells.
+
+        None runs when all was SACKed, and none expires while something beyond the peer's window is
+        asked for again and again.
+        """
+        board = self._scoreboard
+        if board.una != self._edge:
+            self._edge, self._edge_at = board.una, now
+        return self._edge_at + self._heard_last.rtt.rto_ns if board.renege() else None
 
     @property
     def _heard_last(self) -> Subflow:
@@ -286,7 +296,7 @@ class Recovery:
 
     def deadline(self, now: int) -> int | None:
         """When `on_timers` or `Silence.check` has work next."""
-        deadline = self._reneged_at()
+        deadline = self._reneged_at(now)
         for subflow in self._subflows:
             for at in (
                 subflow.rto_at,

@@ -365,6 +365,24 @@ class TestReneging:
         assert bench.lost == [(1, 4)]
         assert bench.windows() == [100, 100]
 
+    def test_is_noticed_while_something_else_keeps_the_timers_from_expiring(self) -> None:
+        """Segments beyond the left edge come and go over one path, as probes do."""
+        bench = Bench(50, 50)
+        bench.send(A, 2)
+        bench.wait(50)
+        bench.sack((1, 2))
+        bench.ack(1)
+        assert bench.recovery.deadline(bench.now) == bench.now + bench.subflows[A].rtt.rto_ns
+        noticed = 0
+        while bench.lost == [] and noticed < 20:
+            bench.send(B, 1)
+            bench.wait(40)
+            bench.sack((2, bench.board.nxt // MSS))
+            bench.recovery.on_timers(bench.now)
+            noticed += 1
+        assert bench.lost[0][0] == 1
+        assert 5 <= noticed <= 8, "an RTO, not at once and not never"
+
     def test_no_timeout_is_taken_for_reneging(self) -> None:
         bench = Bench(50, 50)
         bench.send(A, 4)
