@@ -40,6 +40,8 @@ class Coupling(StrEnum):
     LIA = "lia"
     OLIA = "olia"
     BALIA = "balia"
+    FUSED = "fused"
+    """One TCP over several paths, with common losses."""
 
 
 class LossCorrection(StrEnum):

@@ -281,14 +281,16 @@ class Sender:
             for subflow in self.subflows:  # a set's own order differs from run to run
                 if subflow not in self._touched:
                     continue
-                subflow.settle(now)
+                rtt_ns = subflow.settle(now)
+                if rtt_ns is not None and self.coupler is not None:
+                    self.coupler.on_sample(now, subflow, rtt_ns)
                 before = subflow.recovery_position
                 if self.plain is None:
                     self.recovery.detect_losses(now, subflow)
                 else:
                     self.plain.on_advance(self.board.una)
                 if subflow.recovery_position != before:
-                    self._on_loss(subflow)
+                    self._on_loss(now, subflow)
                 subflow.pace(self.window_size)
             self._touched.clear()
             if self.pool is not None:
@@ -314,11 +316,11 @@ class Sender:
             return False
         return self.board.nxt < self.buffer.end or bool(self.board.lost)
 
-    def _on_loss(self, subflow: Subflow) -> None:
+    def _on_loss(self, now: int, subflow: Subflow) -> None:
         """A congestion event on `subflow`: whoever decides about growth wants to know."""
         self.chooser.on_loss(subflow)
         if self.coupler is not None:
-            self.coupler.on_loss(subflow)
+            self.coupler.on_loss(now, subflow)
 
     def _look_for_silence(self, now: int) -> None:
         if self.silence.check(now) or (
@@ -500,7 +502,7 @@ class Sender:
             if self.plain is not None and subflow.timeouts > timeouts:
                 self.plain.on_timeout()
             if subflow.recovery_position != recovery_position and not timeouts:
-                self._on_loss(subflow)
+                self._on_loss(now, subflow)
         if self.plain is None:
             self._look_for_silence(now)
         if not self._multipath:

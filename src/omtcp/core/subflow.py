@@ -64,6 +64,7 @@ class Subflow:
         "drained",
         "episode",
         "frto",
+        "fused",
         "growth",
         "has_lost",
         "heard_at",
@@ -156,6 +157,8 @@ class Subflow:
 
         self.pacer = Pacer()
         self.growth = 1.0
+        self.fused = False
+        """Whether its window is one of several in the place of one TCP's."""
         self.limited = False
         """Whether the window, not data or the receiver, was what held transmission back at last."""
         self.refusal = ""
@@ -304,12 +307,15 @@ class Subflow:
         self.heard_sent_at = max(self.heard_sent_at, sent_at)
         self.silent_since = now if self.outstanding else None
 
-    def settle(self, now: int) -> None:
-        """Act once on all credits since the last call: RTT sample, window, timer."""
+    def settle(self, now: int) -> int | None:
+        """Act once on all credits since the last call: RTT sample, window, timer.
+
+        Returns the round trip in ns that they measured, if they did.
+        """
         newest, self._newest = self._newest, None
         acked, self._acked = self._acked, 0
         if newest is None:
-            return
+            return None
         rtt_ns = None
         if not newest.again:  # Karn, per transmission
             rtt_ns = now - newest.sent_at
@@ -322,6 +328,8 @@ class Subflow:
         self.rate.delivered_at = now
         self.timer_base = now
         self.timeouts = 0
+        oldest = self.oldest()  # what is neither outstanding nor delivered is not waited for
+        self.order.advance(oldest.position if oldest else self.position)
         if self.in_recovery:
             self.repaired += acked
         else:
@@ -335,6 +343,7 @@ class Subflow:
                 window_limited=self.limited and self._validated(acked),
                 rtt_ns=rtt_ns,
             )
+        return rtt_ns
 
     def _validated(self, acked: int) -> bool:
         """Whether what was in flight shows that the path carries the window (RFC 7661 section 4.3).

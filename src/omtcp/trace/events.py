@@ -61,6 +61,18 @@ class PoolChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BottlenecksJudged(Event):
+    """Which paths seem to share a bottleneck, each path in one group, alone if it shares none.
+
+    `agreements` say for each group how well the delays of its paths agree, 1 at best and 1 for a
+    path alone (see core/shared_bottleneck.py).
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    agreements: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LossDetected(Event):
     """A range sent on `path` is taken for lost; kind is reordering, timeout or silence."""
 
@@ -178,7 +190,10 @@ class PathCostChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class WindowChanged(Event):
-    """A congestion window was cut or restarted; reason is loss, timeout, restored or mss."""
+    """A congestion window was cut or restarted.
+
+    The reason is loss, coupled, timeout, restored or mss.
+    """
 
     path: int
     cwnd: int

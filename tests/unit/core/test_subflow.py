@@ -215,6 +215,20 @@ class TestSettle:
         assert subflow.rtt.latest_ns == 50 * MS
         assert subflow.rtt.rto_ns == backed_off // 2
 
+    def test_a_copy_that_was_not_needed_leaves_no_recovery_behind(self) -> None:
+        """Its first copy was credited in its stead: nobody will ever deliver its positions."""
+        subflow = make_subflow(cwnd=10 * MSS)
+        first = subflow.send(0, 0, MSS)
+        subflow.drop(MSS)
+        first.outstanding = 0
+        copy = subflow.send(50 * MS, 0, MSS, first)
+        subflow.recovery_position = subflow.position
+        copy.outstanding = 0
+        subflow.drop(MSS)
+        subflow.credit(60 * MS, first, 0, MSS, was_lost=True)
+        subflow.settle(60 * MS)
+        assert not subflow.in_recovery
+
     def test_without_credits_nothing_happens(self) -> None:
         subflow = make_subflow()
         subflow.timeouts = 1

@@ -40,6 +40,7 @@ def every_event() -> list[Event]:
         bool: True,
         tuple[float, ...]: (1.0, 2.0),
         tuple[int, ...]: (0, 1),
+        tuple[tuple[int, ...], ...]: ((0, 1), (2,)),
     }
     kinds = Event.__subclasses__()
     assert len(kinds) >= 13

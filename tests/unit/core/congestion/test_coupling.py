@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from omtcp.core.congestion.coupling import (
     COUPLINGS,
     Flow,
+    Share,
     balia,
+    fused,
     lia,
     olia,
     shared,
@@ -30,13 +32,13 @@ def flow(
     )
 
 
-def growths(shares: list) -> list[float]:  # type: ignore[type-arg]
+def growths(shares: list[Share]) -> list[float]:
     return [share.growth for share in shares]
 
 
 class TestUncoupled:
     def test_whole_shares(self) -> None:
-        assert uncoupled([flow(), flow(5)]) == [(1.0, 1.0), (1.0, 1.0)]
+        assert growths(uncoupled([flow(), flow(5)])) == [1.0, 1.0]
         assert growths(uncoupled([flow()], 2.0)) == [1.0]
 
 
@@ -112,6 +114,24 @@ class TestBalia:
         assert growths(balia([flow()] * n)) == pytest.approx([1 / n**2] * n)
 
 
+class TestFused:
+    def test_equal_shares_of_one_tcp(self) -> None:
+        assert growths(fused([flow(30), flow(10), flow(5)])) == pytest.approx([1 / 3] * 3)
+
+    def test_clock_at_the_cube_root(self) -> None:
+        """C/n is C slowed down by the cube root: 8 paths, half the speed."""
+        assert [share.clock for share in fused([flow()] * 8)] == pytest.approx([0.5] * 8)
+
+    def test_as_aggressive_as_two(self) -> None:
+        """A window twice as large takes four times the growth, and C to the fourth power."""
+        (share, *_) = fused([flow()] * 8, 2.0)
+        assert share.growth == pytest.approx(0.5)
+        assert share.clock == pytest.approx(1.0)  # cbrt(16/8) is bounded
+
+    def test_alone_it_is_a_tcp(self) -> None:
+        assert fused([flow()]) == [Share(1.0, clock=1.0)]
+
+
 flows_strategy = st.lists(
     st.builds(
         flow,
@@ -161,7 +181,7 @@ def test_lia_adds_no_more_throughput_than_one_tcp_on_the_nearest_path(flows: lis
 @given(flows=flows_strategy)
 def test_one_path_alone_is_a_tcp(name: str, flows: list[Flow]) -> None:
     (share,) = COUPLINGS[name](flows[:1], 1.0)
-    assert share == pytest.approx((1.0, 1.0))
+    assert share[:2] == pytest.approx((1.0, 1.0))
 
 
 @linked

@@ -2,6 +2,7 @@
 
 from omtcp.core.congestion.coupling.balia import balia
 from omtcp.core.congestion.coupling.flow import Flow, Rule, Share
+from omtcp.core.congestion.coupling.fused import fused
 from omtcp.core.congestion.coupling.lia import lia
 from omtcp.core.congestion.coupling.olia import olia
 from omtcp.core.congestion.coupling.shared import shared
@@ -13,6 +14,18 @@ COUPLINGS: dict[str, Rule] = {
     "lia": lia,
     "olia": olia,
     "balia": balia,
+    "fused": fused,
 }
 
-__all__ = ["COUPLINGS", "Flow", "Rule", "Share", "balia", "lia", "olia", "shared", "uncoupled"]
+__all__ = [
+    "COUPLINGS",
+    "Flow",
+    "Rule",
+    "Share",
+    "balia",
+    "fused",
+    "lia",
+    "olia",
+    "shared",
+    "uncoupled",
+]
