@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 
 from omtcp.core import fast_retransmit
 from omtcp.core.config import Config, LossRule
+from omtcp.core.copies import Copies
 from omtcp.core.frto import Verdict
 from omtcp.core.losses import Kind, Losses
 from omtcp.core.pings import Pings
-from omtcp.core.scoreboard import Credit, Scoreboard, Send
+from omtcp.core.scoreboard import Credit, Scoreboard
 from omtcp.core.silence import Silence
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.trace.events import Event, LossDetected, PathDefective
@@ -26,6 +27,7 @@ class Recovery:
 
     __slots__ = (
         "_config",
+        "_copies",
         "_edge",
         "_edge_at",
         "_pings",
@@ -45,6 +47,7 @@ class Recovery:
         report: Callable[[Event], None] | None,
     ) -> None:
         self._config = config
+        self._copies = Copies()
         self._edge = 0
         """The left edge when it was last looked at, and since when it has been there."""
         self._edge_at = 0
@@ -116,7 +119,7 @@ class Recovery:
         undo = self.losses.undo
         for send, start, end, was_lost in credited:
             if send.origin is not None:
-                carrier = self._carrier(now, send, end)
+                carrier = self._copies.carrier(now, send, end)
                 if carrier is not send:
                     if not was_lost:
                         send.subflow.drop(end - start)  # it is still under way, and owed nothing
@@ -137,25 +140,6 @@ class Recovery:
             if subflow.probe.pending:
                 self._judge_probe(now, subflow, credited)
         return touched
-
-    @staticmethod
-    def _carrier(now: int, send: Send, end: int) -> Send:
-        """Which of the copies of a range that ends at `end` was answered, the last being `send`.
-
-        An answer that came faster than its path can be is that of a copy before. Where a range
-        was sent again without being lost, it is that of the copy for which it came most timely.
-        """
-        carrier = send
-        while (origin := send.origin) is not None and end <= origin.end:
-            early = now - send.sent_at < send.subflow.rtt.min_rtt_ns * 3 // 4
-            if early and carrier is send:
-                carrier = origin
-            elif origin.lost_by != Kind.REINJECTED:
-                break
-            elif _untimely(now, origin) < _untimely(now, carrier):
-                carrier = origin
-            send = origin
-        return carrier
 
     def on_dsack(self, start: int, end: int) -> None:
         """Both copies of [start, end) arrived; it was no ping."""
@@ -307,8 +291,3 @@ class Recovery:
                 if at is not None and (deadline is None or at < deadline):
                     deadline = at
         return deadline
-
-
-def _untimely(now: int, send: Send) -> int:
-    """How far an answer that comes now is from what `send` could expect, ns."""
-    return abs(now - send.sent_at - send.subflow.rtt.srtt_ns)

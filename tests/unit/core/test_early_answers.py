@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .sending import MS, SECOND, Bench
+from omtcp.core.subflow import PathState
+
+from .sending import MS, MSS, SECOND, Bench
 
 A, B = 0, 1
 
@@ -18,3 +20,38 @@ def test_after_an_outage_it_measures_no_round_trip() -> None:
     bench.ack(4)
     assert bench.subflows[A].rtt.srtt_ns == 30 * MS
     assert bench.subflows[A].rtt.rto_ns < SECOND
+
+
+class TestAPathThatWasMeasuredBadly:
+    """B was measured at 30 ms, but takes 1 ms; A is dead, and B repeats what it swallows."""
+
+    @staticmethod
+    def repeat(bench: Bench) -> int:
+        """One more segment, over A in vain and then over B; which path is credited."""
+        before = bench.subflows[B].delivered
+        bench.send(A, 1)
+        bench.wait(60)
+        bench.silence.suspect(bench.now, bench.subflows[A])
+        bench.resend(B)
+        bench.wait(1)
+        bench.ack(bench.board.nxt // MSS)
+        bench.subflows[A].state = PathState.ACTIVE
+        return B if bench.subflows[B].delivered > before else A
+
+    def test_is_believed_in_the_end(self) -> None:
+        bench = Bench(30, 30)
+        assert [self.repeat(bench) for _ in range(6)] == [A, A, A, B, B, B]
+        assert bench.subflows[B].rtt.min_rtt_ns == MS
+
+    def test_early_answers_to_one_burst_are_one(self) -> None:
+        bench = Bench(30, 30)
+        bench.send(A, 8)
+        bench.wait(60)
+        bench.silence.suspect(bench.now, bench.subflows[A])
+        for _ in range(8):
+            bench.resend(B, 1)
+        bench.wait(1)
+        for edge in range(1, 9):
+            bench.ack(edge)
+        assert bench.subflows[B].delivered == 0
+        assert bench.subflows[B].rtt.min_rtt_ns == 30 * MS
