@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from omtcp.core.config import Policy
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.paths import Path
 from omtcp.core.stats import PathReport
@@ -149,19 +148,6 @@ class PathAdministration:
         index = self.find(name)
         self._driver.operate(lambda now: self._endpoint.set_cost(now, index, cost))
         return self._name(index)
-
-    async def policy(self) -> str:
-        """The scheduling policy in force."""
-        return self._endpoint.config.policy.value
-
-    async def set_policy(self, name: str) -> None:
-        """Schedule by another policy. LocalError if there is none of that name."""
-        try:
-            policy = Policy(name)
-        except ValueError:
-            names = ", ".join(policy.value for policy in Policy)
-            raise LocalError(f"no policy {name!r}: {names}") from None
-        self._driver.operate(lambda _: self._endpoint.set_policy(policy))
 
     def find(self, name: str) -> int:
         """The index of the path called `name`; LocalError if there is none, or several."""

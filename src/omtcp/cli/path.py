@@ -16,7 +16,6 @@ from omtcp.cli.live import human_rate
 from omtcp.control.client import ask
 from omtcp.control.places import the_only_one
 from omtcp.control.protocol import MAX_NUMBER, Json
-from omtcp.core.config import Policy
 
 _STYLES = {"up": "green", "down": "red", "drained": "yellow"}
 
@@ -103,16 +102,6 @@ def cost(name: str, cost: int, control: str | None) -> None:
     click.echo(f"{done} costs {cost}")
 
 
-@path.command()
-@click.argument(
-    "name", required=False, metavar="[POLICY]", type=click.Choice([each.value for each in Policy])
-)
-@_control
-def policy(name: str | None, control: str | None) -> None:
-    """Show the scheduling policy, or switch to another."""
-    click.echo(f"policy {_ask(control, 'policy', {} if name is None else {'name': name})}")
-
-
 def _ask(control: str | None, verb: str, arguments: dict[str, str | int | bool]) -> Json:
     return ask(the_only_one() if control is None else Path(control), verb, arguments)
 
@@ -123,7 +112,6 @@ def _show(answer: dict[str, Json]) -> None:
         table.add_column(heading, justify="right")
     for entry in cast("list[dict[str, Json]]", answer["paths"]):
         table.add_row(*_row(entry))
-    table.caption = f"policy {answer['policy']}"
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)

@@ -29,7 +29,7 @@ class Administration(Protocol):
     """The paths of a served address, as one process or several together run them.
 
     Names are what `PathReport.name` says, a device that only one path has, or an index. All but
-    `reports` and `policy` raise an OmtcpError when it cannot be done.
+    `reports` raise an OmtcpError when it cannot be done.
     """
 
     async def reports(self) -> Sequence[PathReport]:
@@ -49,12 +49,6 @@ class Administration(Protocol):
 
     async def set_cost(self, name: str, cost: int) -> str:
         """Have a path cost something else; its name."""
-
-    async def policy(self) -> str:
-        """The scheduling policy in force."""
-
-    async def set_policy(self, name: str) -> None:
-        """Schedule by another policy."""
 
 
 class Service:
@@ -96,12 +90,8 @@ class Service:
                 return await administration.undrain(path)
             case "remove":
                 return await administration.remove(path, force=request.flag("force"))
-            case "cost":
-                return await administration.set_cost(path, request.number("cost") or 0)
             case _:
-                if request.text("name"):
-                    await administration.set_policy(request.text("name"))
-                return await administration.policy()
+                return await administration.set_cost(path, request.number("cost") or 0)
 
     async def _list(self, interval_ms: int | None) -> Json:
         """Each path with its rate, which takes two looks."""
@@ -122,4 +112,4 @@ class Service:
                 entry["rate_bps"] = None
             del entry["at_ns"]
             paths.append(entry)
-        return {"policy": await self._administration.policy(), "paths": paths}
+        return {"paths": paths}

@@ -20,15 +20,6 @@ class Mode(StrEnum):
     """Every path grows: all of them at once."""
 
 
-class Policy(StrEnum):
-    """What the scheduler does with the paths it may use; may be changed while connections live."""
-
-    DEFAULT = "default"
-    """Each byte over one path."""
-    REDUNDANT = "redundant"
-    """The same bytes over several paths, for the earliest arrival."""
-
-
 class Coupling(StrEnum):
     """How the windows of the paths depend on one another while all of them grow."""
 
@@ -74,7 +65,6 @@ class Config:
     """Options of an endpoint and of each of its connections. Times ns, sizes bytes."""
 
     mode: Mode = Mode.PRIMARY
-    policy: Policy = Policy.DEFAULT
     congestion: str = "cubic"
     """Base algorithm, a name that `congestion.base` knows: reno or cubic."""
     coupling: Coupling = Coupling.AUTO

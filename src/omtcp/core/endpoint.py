@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 from omtcp.core.agenda import Agenda
-from omtcp.core.config import Config, Mode, Policy
+from omtcp.core.config import Config, Mode
 from omtcp.core.connection import Connection, Flow
 from omtcp.core.isn import initial_sequence_number
 from omtcp.core.paths import Path, Paths, check_cost
@@ -315,13 +314,6 @@ class Endpoint:
         """Expire what is due."""
         while (connection := self.poll_due(now)) is not None:
             connection.handle_timeout(now)
-
-    def set_policy(self, policy: Policy) -> None:
-        """Have all connections, those to come included, schedule by `policy` from now on."""
-        self.config = replace(self.config, policy=policy)
-        for connection in self.connections.values():
-            connection.set_policy(policy)
-            self._ready[connection] = None
 
     def touch(self, connection: Connection) -> None:
         """The application called a verb of `connection`: look at it again."""

@@ -64,7 +64,6 @@ class Sender:
         "override",
         "pings",
         "plain",
-        "policy",
         "pool",
         "recovery",
         "right",
@@ -97,8 +96,6 @@ class Sender:
             report: takes trace events, None when nobody listens.
         """
         self.config = config
-        self.policy = config.policy
-        """The scheduling policy in force: the one option that changes while a connection lives."""
         self._report = report
         self.buffer = SendBuffer()
         self.board = Scoreboard()

@@ -66,12 +66,6 @@ class Board:
     async def set_cost(self, name: str, cost: int) -> str:
         return self._note("cost", name, cost)
 
-    async def policy(self) -> str:
-        return "default"
-
-    async def set_policy(self, name: str) -> None:
-        self._note("policy", name)
-
     def _note(self, *what: Any) -> str:
         self.asked.append(what)
         if what[1] == "bad":
@@ -123,8 +117,6 @@ def test_every_verb(tmp_path: Path) -> None:
         assert await office.ask("undrain", path="eth0") == "eth0"
         assert await office.ask("remove", path="eth0", force=True) == "eth0"
         assert await office.ask("cost", path="eth0", cost=0) == "eth0"
-        assert await office.ask("policy") == "default"
-        assert await office.ask("policy", name="redundant") == "default"
 
     assert with_office(tmp_path / "socket", story).board.asked == [
         ("add", "eth1", None),
@@ -134,14 +126,12 @@ def test_every_verb(tmp_path: Path) -> None:
         ("undrain", "eth0"),
         ("remove", "eth0", True),
         ("cost", "eth0", 0),
-        ("policy", "redundant"),
     ]
 
 
 def test_a_list_measures_rates_between_two_looks(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
         answer = await office.ask("list")
-        assert answer["policy"] == "default"
         (entry,) = answer["paths"]
         assert (entry["name"], entry["rate_bps"]) == ("eth0@192.0.2.1", 1_000_000)
         assert "at_ns" not in entry
@@ -185,7 +175,9 @@ async def flood(client: socket.socket) -> None:
 class TestRudeClients:
     def test_nonsense_between_requests(self, tmp_path: Path) -> None:
         async def story(office: Office) -> None:
-            answers = await converse(office, b'\n{"verb"\n[]\n{"verb": "policy"}\n{"verb": "li')
+            answers = await converse(
+                office, b'\n{"verb"\n[]\n{"verb": "undrain", "path": "eth0"}\n{"verb": "li'
+            )
             assert [answer["ok"] for answer in answers] == [False, False, False, True]
 
         with_office(tmp_path / "socket", story)
@@ -194,14 +186,14 @@ class TestRudeClients:
         async def story(office: Office) -> None:
             (answer,) = await converse(office, b"x" * (3 * MAX_LINE))
             assert answer == {"ok": False, "error": "the request is too long"}
-            assert await office.ask("policy") == "default"
+            assert await office.ask("undrain", path="eth0") == "eth0"
 
         with_office(tmp_path / "socket", story)
 
     def test_one_that_says_nothing_is_sent_away(self, tmp_path: Path) -> None:
         async def story(office: Office) -> None:
             reader, writer = await asyncio.open_unix_connection(str(office.path))
-            assert await office.ask("policy") == "default"
+            assert await office.ask("undrain", path="eth0") == "eth0"
             assert await reader.read() == b""
             writer.close()
 
@@ -216,7 +208,7 @@ class TestRudeClients:
                 deaf.setblocking(False)
                 with pytest.raises((BrokenPipeError, ConnectionResetError)):
                     await flood(deaf)
-            assert await office.ask("policy") == "default"
+            assert await office.ask("undrain", path="eth0") == "eth0"
 
         with_office(tmp_path / "socket", story, patience=0.2)
 
@@ -227,13 +219,13 @@ class TestRudeClients:
             ]
             await asyncio.sleep(0)
             with pytest.raises(RefusedError, match="too many"):
-                await office.ask("policy")
+                await office.ask("undrain", path="eth0")
             for _, writer in crowd:
                 writer.close()
                 await writer.wait_closed()
             while True:  # until the server has noticed
                 try:
-                    assert await office.ask("policy") == "default"
+                    assert await office.ask("undrain", path="eth0") == "eth0"
                     break
                 except RefusedError:
                     await asyncio.sleep(0)
@@ -243,7 +235,7 @@ class TestRudeClients:
     def test_the_end_does_not_wait_for_them(self, tmp_path: Path) -> None:
         async def story(office: Office) -> None:
             reader, writer = await asyncio.open_unix_connection(str(office.path))
-            writer.write(b'{"verb": "policy"}\n')
+            writer.write(b'{"verb": "undrain", "path": "eth0"}\n')
             assert await reader.readline()
             self.left = writer
 
@@ -270,7 +262,7 @@ class TestPlaces:
             with pytest.raises(SetupError, match="another process answers"):
                 async with control_socket(place, Service(Board(), asyncio.sleep)):
                     pass
-            assert await office.ask("policy") == "default"
+            assert await office.ask("undrain", path="eth0") == "eth0"
 
         with_office(place, story)
 

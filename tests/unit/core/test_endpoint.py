@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from omtcp.core.config import Config, Policy
+from omtcp.core.config import Config
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.state import State
@@ -245,22 +245,6 @@ def test_those_in_time_wait_are_bounded() -> None:
     end.handle_timeout(NOW + 61 * SECOND)
     pump(end, NOW + 61 * SECOND)
     assert not end.connections
-
-
-def test_a_policy_is_for_connections_at_each_stage() -> None:
-    end = endpoint()
-    open_one = shake(end, 1000)
-    end.handle_segment(NOW, THERE, segment(1001, SYN))
-    (answer,) = pump(end)
-    end.set_policy(Policy.REDUNDANT)
-    assert end.poll_ready() != [], "a policy is to be acted on at once"
-    end.handle_segment(NOW, THERE, segment(1001, ACK, seq=8, ack=seq_add(answer.seq, 1)))
-    pump(end)
-    later = shake(end, 1002)
-    for connection in end.connections.values():
-        assert connection.sender is not None
-        assert connection.sender.policy is Policy.REDUNDANT
-    assert len({open_one, later, *end.connections.values()}) == 3
 
 
 def test_who_was_ready_first_has_its_turn_first() -> None:
