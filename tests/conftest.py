@@ -5,10 +5,15 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A deadline would assert on the wall clock, which nothing here does.
-settings.register_profile("omtcp", deadline=None, print_blob=True)
+# A deadline, and the check that examples are made fast enough, would assert on the wall clock.
+settings.register_profile(
+    "omtcp",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("omtcp")
 
 

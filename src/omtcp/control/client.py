@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from omtcp.control.protocol import Json, format_request, parse_reply
@@ -24,7 +25,8 @@ def ask(path: Path, verb: str, arguments: dict[str, str | int | bool]) -> Json:
         connection.settimeout(PATIENCE)
         try:
             connection.connect(os.fspath(path))
-            connection.sendall(format_request(verb, arguments))
+            with suppress(BrokenPipeError):  # sent away; what it said before can still be read
+                connection.sendall(format_request(verb, arguments))
             with connection.makefile("rb") as answers:
                 line = answers.readline()
         except OSError as error:

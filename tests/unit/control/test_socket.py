@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from omtcp.control.client import ask
 from omtcp.control.places import alive, default_path, running, the_only_one
-from omtcp.control.protocol import MAX_LINE, RefusedError
+from omtcp.control.protocol import MAX_LINE, RefusedError, format_error, format_request
 from omtcp.control.server import MAX_CLIENTS, control_socket
 from omtcp.control.service import Service
 from omtcp.core.stats import PathReport
@@ -231,6 +232,30 @@ class TestRudeClients:
                     await asyncio.sleep(0)
 
         with_office(tmp_path / "socket", story)
+
+    def test_a_refusal_that_came_before_the_request_left_is_heard(self, tmp_path: Path) -> None:
+        place = tmp_path / "socket"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(place))
+            listener.listen()
+
+            def refuse() -> None:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(format_error(None, "too many clients"))
+
+            server = threading.Thread(target=refuse)
+            original = format_request
+
+            def late(verb: str, arguments: Any) -> bytes:
+                server.join()
+                return original(verb, arguments)
+
+            server.start()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("omtcp.control.client.format_request", late)
+                with pytest.raises(RefusedError, match="too many"):
+                    ask(place, "list", {})
 
     def test_the_end_does_not_wait_for_them(self, tmp_path: Path) -> None:
         async def story(office: Office) -> None:
