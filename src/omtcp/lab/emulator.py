@@ -17,7 +17,8 @@ from dataclasses import replace
 from random import Random
 from time import monotonic_ns, sleep
 
-from omtcp.lab.frames import destination_of, ecn_of, mark_frame
+from omtcp.lab.frames import destination_of, mark_frame
+from omtcp.lab.junction import Junction
 from omtcp.lab.plan import COMPETITOR, Plan, rival_links
 from omtcp.lab.ports import FILTERS, Inlet, Port
 from omtcp.lab.processes import die_with_parent, precise_timers, prefer_over_others, say
@@ -57,6 +58,7 @@ class Emulation:
         }
         self._join()
         self._inlets = self._make_inlets()
+        self._lots = Random(f"{plan.seed}/inlets")
         self._started: int | None = None
         self._pending: list[Step] = []
         self._next_sample = 0
@@ -69,14 +71,16 @@ class Emulation:
     def _join(self) -> None:
         """Which links lead into the bottleneck, and which straight to the client."""
         plan = self._plan
-        self._bottleneck = self._pipes.get(BOTTLENECK)
         first = {str(index) for index in plan.behind}
         first |= {name for name in self._pipes if name.startswith(COMPETITOR)}
-        self._feeders = {name: self._pipes[name] for name in self._pipes if name in first}
+        self._junction: Junction | None = None
+        if BOTTLENECK in self._pipes:
+            feeders = {name: self._pipes[name] for name in self._pipes if name in first}
+            rng = Random(f"{plan.seed}/junction")
+            self._junction = Junction(feeders, self._pipes[BOTTLENECK], rng, self._carried)
         self._last = {
             name: pipe for name, pipe in self._pipes.items() if name not in {*first, RETURN}
         }
-        self._merged = 0
 
     def _make_inlets(self) -> dict[int, Inlet]:
         """Per file descriptor; the uplinks' come first, in order."""
@@ -110,6 +114,7 @@ class Emulation:
             timeout = max(self._deadline() - monotonic_ns(), 0) / 1e9
             ready, _, _ = select.select(fds, [], [], timeout)
             now = monotonic_ns()
+            self._lots.shuffle(ready)  # whose frames are read first has them in a link first
             for fd in ready:
                 if fd == control:
                     self._obey(os.read(control, 64), now)
@@ -133,32 +138,16 @@ class Emulation:
 
     def _deliver(self) -> None:
         now = monotonic_ns()
-        if self._bottleneck is not None:
-            self._merge(self._bottleneck, now)
+        if self._junction is not None:
+            self._junction.advance(now)
         for name, pipe in self._last.items():
             self._drain(name, pipe, now)
         self._drain(RETURN, self._back, now)
 
-    def _merge(self, bottleneck: Pipe[bytes], now: int) -> None:
-        """What has come out of the links before the bottleneck enters it, in order of time."""
-        marking = bottleneck.link.config.mark_bytes is not None
-        while True:
-            waiting = [
-                (due, name)
-                for name, pipe in self._feeders.items()
-                if (due := pipe.next_delivery()) is not None and due <= now
-            ]
-            if not waiting:
-                return
-            due, name = min(waiting)
-            frame = self._feeders[name].poll_delivery(due)
-            assert frame is not None, "it was due"
-            if self._revivals.waiting:
-                self._revivals.carried(due, name, frame)
-            # A feeder whose delay has shrunk may hand out what was due before.
-            self._merged = max(due, self._merged)
-            ect = marking and ecn_of(frame) != 0
-            bottleneck.send(self._merged, frame, len(frame), ect)
+    def _carried(self, at: int, name: str, frame: bytes) -> None:
+        """A frame left a link on its way to the bottleneck."""
+        if self._revivals.waiting:
+            self._revivals.carried(at, name, frame)
 
     def _drain(self, name: str, pipe: Pipe[bytes], now: int) -> None:
         due = pipe.next_delivery()
