@@ -212,16 +212,22 @@ class Endpoint:
         if order:
             self._replies.append(Reply(flow, answer, order[0]))
 
-    def handle_icmp(self, now: int, message: IcmpMessage) -> None:
-        """Take in an ICMP error about a packet of ours; what cannot be ours is ignored."""
+    def handle_icmp(self, now: int, message: IcmpMessage) -> bool:
+        """Take in an ICMP error about a packet of ours; what cannot be ours is ignored.
+
+        False if it matters to the connection that it names, and there is no such connection here.
+        """
+        if message.kind is not IcmpKind.TOO_BIG or message.source != self.address:
+            return True
         key = (message.source_port, message.destination, message.destination_port)
         connection = self.connections.get(key)
-        if connection is None or message.source != self.address:
-            return
-        if message.kind is IcmpKind.TOO_BIG and message.mtu:
+        if connection is None:
+            return False
+        if message.mtu:
             size = message.mtu - _HEADERS[self._version]
             connection.handle_too_big(now, message.seq, size)
             self._ready[connection] = None
+        return True
 
     def handle_path(self, now: int, path: int, up: bool) -> None:
         """The host says that the link of `path` went down, or came up.

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from omtcp.core.config import SECOND
@@ -48,7 +49,7 @@ class Driver:
         self,
         loop: asyncio.AbstractEventLoop,
         endpoint: Endpoint,
-        tuns: Sequence[Tun],
+        tuns: Sequence[Tun | None],
         on_event: Callable[[Connection, Event], None],
         on_accept: Callable[[Connection], None],
     ) -> None:
@@ -70,6 +71,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._soon = False
+        self.on_stray: Callable[[bytes], object] | None = None
+        """Is given ICMP errors that matter to a connection that is not here."""
         self.malformed = 0
         """Packets dropped because they could not be parsed."""
         self.refused = 0
@@ -108,6 +111,14 @@ class Driver:
         self._endpoint.handle_path(now, path, up)
         self._drain(now)
         self._arm(now)
+
+    def handle_stray(self, octets: bytes) -> None:
+        """An ICMP error that came to another driver may matter to a connection of ours."""
+        with suppress(WireError):
+            packet = parse_packet(octets, checksum_valid=False)
+            if isinstance(packet, IcmpPacket):
+                message = packet.message
+                self.operate(lambda now: self._endpoint.handle_icmp(now, message))
 
     def add_path(self, tun: Tun, mtu: int, *, cost: int, up: bool, name: str) -> int:
         """One more path, over `tun`; returns its index. LocalError as `Endpoint.add_path` says."""
@@ -226,7 +237,9 @@ class Driver:
         if isinstance(packet, TcpPacket):
             self._feed(now, packet, path)
         elif isinstance(packet, IcmpPacket):
-            self._endpoint.handle_icmp(now, packet.message)
+            known = self._endpoint.handle_icmp(now, packet.message)
+            if not known and self.on_stray is not None:
+                self.on_stray(bytes(octets))
 
     def _feed(self, now: int, packet: TcpPacket, path: int) -> None:
         if packet.destination != self._endpoint.address:
