@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.paths import Path
@@ -11,14 +12,32 @@ from omtcp.core.stats import PathReport
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.errors import LocalError
 from omtcp.net.driver import Driver
-from omtcp.net.pathspec import PathSpec, Uplink
-from omtcp.net.plumbing import Plumbing
+from omtcp.net.pathspec import PathSpec
+from omtcp.net.plumbing import PlumbedPath
 
 _log = logging.getLogger("omtcp.aio")
 
 
+class Host(Protocol):
+    """What paths stand on: a `Plumbing`, or what a process was lent of one."""
+
+    @property
+    def paths(self) -> Mapping[int, PlumbedPath]:
+        """Those that there are, by index."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines for the operator, about what was done last."""
+
+    def add(self, spec: PathSpec) -> int:
+        """Make one more path; its index. SetupError when the host refuses."""
+
+    def remove(self, index: int) -> None:
+        """Undo what a path needed. SetupError if something could not be undone."""
+
+
 class PathAdministration:
-    """Keeps plumbing, driver and core in step: a path has the same index in all of them.
+    """Keeps host, driver and core in step: a path has the same index in all of them.
 
     Meets `control.service.Administration`; the verbs hold up the event loop for some milliseconds
     where the host has to be changed.
@@ -27,13 +46,13 @@ class PathAdministration:
     def __init__(
         self,
         endpoint: Endpoint,
-        plumbing: Plumbing,
+        host: Host,
         driver: Driver,
         on_change: Callable[[], None],
     ) -> None:
         """`on_change` is called when there are other paths than before."""
         self._endpoint = endpoint
-        self._plumbing = plumbing
+        self._host = host
         self._driver = driver
         self._on_change = on_change
 
@@ -52,7 +71,7 @@ class PathAdministration:
         ]
 
     def _report(self, now: int, path: Path, subflows: list[tuple[Subflow, bool]]) -> PathReport:
-        uplink = self._plumbing.paths[path.index].uplink
+        uplink = self._host.paths[path.index].uplink
         silent = (PathState.SUSPECT, PathState.DEFECTIVE)
         return PathReport(
             at_ns=now,
@@ -81,11 +100,25 @@ class PathAdministration:
         spec = PathSpec.parse(path)
         if cost is None:
             cost = spec.cost
-        for index, present in self._plumbing.paths.items():
-            if _is(present.uplink, spec):
-                self._use_again(index, cost)
-                return self._name(index)
-        return self._name(self._plumb(spec, cost or 0))
+        index = find_uplink(self._host.paths, spec)
+        if index is not None:
+            self._use_again(index, cost)
+            return self._name(index)
+        index = self._host.add(spec)
+        for warning in self._host.warnings:
+            _log.warning("%s", warning)
+        self.take_in(index, cost or 0)
+        self._on_change()
+        return self._name(index)
+
+    def take_in(self, index: int, cost: int) -> None:
+        """Use a path that the host has, and that is the next one for the core."""
+        path = self._host.paths[index]
+        uplink = path.uplink
+        given = self._driver.add_path(
+            path.tun, uplink.mtu, cost=cost, up=uplink.carrier, name=str(uplink)
+        )
+        assert given == index
 
     def _use_again(self, index: int, cost: int | None) -> None:
         if not self._endpoint.paths[index].drained:
@@ -97,19 +130,6 @@ class PathAdministration:
             self._endpoint.undrain_path(now, index)
 
         self._driver.operate(use)
-
-    def _plumb(self, spec: PathSpec, cost: int) -> int:
-        index = self._plumbing.add(spec)
-        path = self._plumbing.paths[index]
-        for warning in self._plumbing.warnings:
-            _log.warning("%s", warning)
-        uplink = path.uplink
-        given = self._driver.add_path(
-            path.tun, uplink.mtu, cost=cost, up=uplink.carrier, name=str(uplink)
-        )
-        assert given == index
-        self._on_change()
-        return index
 
     async def drain(self, name: str, *, force: bool = False) -> str:
         """Let a path carry nothing new; its name.
@@ -138,7 +158,7 @@ class PathAdministration:
         removed = self._name(index)
         self._driver.remove_path(index, force=force)
         try:
-            self._plumbing.remove(index)
+            self._host.remove(index)
         finally:
             self._on_change()
         return removed
@@ -151,24 +171,32 @@ class PathAdministration:
 
     def find(self, name: str) -> int:
         """The index of the path called `name`; LocalError if there is none, or several."""
-        paths = self._plumbing.paths
-        for index, path in paths.items():
-            if str(path.uplink) == name:
-                return index
-        found = [index for index, path in paths.items() if path.uplink.device == name]
-        if not found and name.isascii() and name.isdigit() and int(name) in paths:
-            found = [int(name)]
-        names = ", ".join(str(path.uplink) for path in paths.values())
-        if not found:
-            raise LocalError(f"no path {name!r}: there are {names}" if names else "no path is left")
-        if len(found) > 1:
-            raise LocalError(f"several paths over {name}: say which of {names}")
-        return found[0]
+        return find_path(self._host.paths, name)
 
     def _name(self, index: int) -> str:
-        return str(self._plumbing.paths[index].uplink)
+        return str(self._host.paths[index].uplink)
 
 
-def _is(uplink: Uplink, spec: PathSpec) -> bool:
-    """Whether `spec` names that uplink; without a gateway it may be any on the interface."""
-    return uplink.device == spec.device and spec.gateway in (None, uplink.gateway)
+def find_path(paths: Mapping[int, PlumbedPath], name: str) -> int:
+    """The index of the path called `name`; LocalError if there is none, or several."""
+    for index, path in paths.items():
+        if str(path.uplink) == name:
+            return index
+    found = [index for index, path in paths.items() if path.uplink.device == name]
+    if not found and name.isascii() and name.isdigit() and int(name) in paths:
+        found = [int(name)]
+    names = ", ".join(str(path.uplink) for path in paths.values())
+    if not found:
+        raise LocalError(f"no path {name!r}: there are {names}" if names else "no path is left")
+    if len(found) > 1:
+        raise LocalError(f"several paths over {name}: say which of {names}")
+    return found[0]
+
+
+def find_uplink(paths: Mapping[int, PlumbedPath], spec: PathSpec) -> int | None:
+    """The first path that `spec` names; without a gateway it may be any on the interface."""
+    for index, path in paths.items():
+        uplink = path.uplink
+        if uplink.device == spec.device and spec.gateway in (None, uplink.gateway):
+            return index
+    return None

@@ -6,18 +6,20 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
 
-from omtcp.aio.administration import PathAdministration
+from omtcp.aio.administration import Host, PathAdministration
 from omtcp.aio.transport import Transport
+from omtcp.aio.uplinks import watched
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Event
 from omtcp.core.stats import NO_PRIMARY, ConnectionStats, PathStats, ServerStats
-from omtcp.errors import SetupError
 from omtcp.net.driver import Driver
+from omtcp.net.netlink import Address
 from omtcp.net.plumbing import Plumbing
 from omtcp.net.watch import UplinkWatch
 from omtcp.trace.events import Sink
@@ -26,6 +28,23 @@ _log = logging.getLogger("omtcp.aio")
 
 _STATES = {"active": "up", "untried": "up"}
 _PARTING_MAX_NS = 1_000_000_000
+_NO_MTU = 1500
+"""Stands in the place of a path that was removed."""
+
+
+class ServingHost(Host, Protocol):
+    """What an address is served on."""
+
+    @property
+    def address(self) -> Address:
+        """The served address."""
+
+    @property
+    def ever(self) -> int:
+        """How many paths there were so far: the index of the next one."""
+
+    def device_of(self, index: int) -> str | None:
+        """The interface of a path; None if there is no such path any more."""
 
 
 class Server:
@@ -55,6 +74,16 @@ class Server:
         """The paths, to be looked at and changed."""
         assert self._paths is not None
         return self._paths
+
+    @property
+    def driver(self) -> Driver:
+        """What runs the connections."""
+        assert self._driver is not None
+        return self._driver
+
+    def handle_path(self, index: int, up: bool) -> None:
+        """The link of a path went down, or came up."""
+        self.driver.handle_path(index, up)
 
     def on_accept(self, connection: Connection) -> None:
         """A handshake is complete."""
@@ -155,61 +184,59 @@ async def serve(
     with Plumbing(address, paths) as plumbing, UplinkWatch(plumbing) as watch:
         for warning in plumbing.warnings:
             _log.warning("%s", warning)
-        endpoint = Endpoint(
-            config or Config(),
-            plumbing.address.packed,
-            [uplink.mtu for uplink in plumbing.uplinks],
-            secret=secrets.token_bytes(32),
-            random=random.SystemRandom().random,
-            sink=trace,
-        )
-        for index, path in plumbing.paths.items():
-            endpoint.paths[index].cost = path.spec.cost or 0
-        endpoint.listen(port)
-        server = Server(protocol_factory, endpoint, plumbing.device_of)
-        driver = Driver(
-            asyncio.get_running_loop(),
-            endpoint,
-            plumbing.tuns,
-            server.on_event,
-            server.on_accept,
-        )
-        server.attach(driver, PathAdministration(endpoint, plumbing, driver, watch.follow))
-        driver.start()
-        try:
-            with _watched(plumbing, watch, driver):
+        async with serve_over(
+            plumbing, protocol_factory, port, config=config, trace=trace, on_change=watch.follow
+        ) as server:
+            with watched(plumbing, watch, server.handle_path):
                 yield server
-        finally:
-            endpoint.unlisten(port)
-            try:
-                await asyncio.sleep(server.abort_all())
-            finally:
-                driver.stop()
 
 
-@contextmanager
-def _watched(plumbing: Plumbing, watch: UplinkWatch, driver: Driver) -> Iterator[None]:
-    """Meanwhile uplinks that come back are repaired, and the driver hears which go and come."""
-    loop = asyncio.get_running_loop()
+@asynccontextmanager
+async def serve_over(
+    host: ServingHost,
+    protocol_factory: Callable[[], asyncio.Protocol],
+    port: int,
+    *,
+    config: Config | None = None,
+    trace: Sink | None = None,
+    secret: bytes | None = None,
+    on_change: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Server]:
+    """Accept connections to `port` over what a host has been prepared with, as `serve` does.
 
-    def tell(changes: list[tuple[int, bool]]) -> None:
-        for index, up in changes:
-            uplink = plumbing.paths[index].uplink
-            _log.warning("path %s is %s", uplink, "up" if up else "down")
-            driver.handle_path(index, up)
-
-    def on_readable() -> None:
-        try:
-            tell(watch.handle_readable())
-        except SetupError as error:
-            _log.warning("%s", error)
-            tell(watch.poll_changes())
-
-    for index, path in plumbing.paths.items():
-        if not path.uplink.carrier:
-            driver.handle_path(index, False)
-    loop.add_reader(watch.fileno(), on_readable)
+    `secret` is that of the initial sequence numbers, 32 bytes; drawn unless given. `on_change` is
+    called when there are other paths than before.
+    """
+    plumbed = [host.paths.get(index) for index in range(host.ever)]
+    endpoint = Endpoint(
+        config or Config(),
+        host.address.packed,
+        [path.uplink.mtu if path is not None else _NO_MTU for path in plumbed],
+        secret=secret or secrets.token_bytes(32),
+        random=random.SystemRandom().random,
+        sink=trace,
+    )
+    for path, found in zip(endpoint.paths.ever(), plumbed, strict=True):
+        path.removed = found is None
+        if found is not None:
+            path.cost = found.spec.cost or 0
+            path.up = found.uplink.carrier
+    endpoint.listen(port)
+    server = Server(protocol_factory, endpoint, host.device_of)
+    driver = Driver(
+        asyncio.get_running_loop(),
+        endpoint,
+        [path.tun if path is not None else None for path in plumbed],
+        server.on_event,
+        server.on_accept,
+    )
+    server.attach(driver, PathAdministration(endpoint, host, driver, on_change))
+    driver.start()
     try:
-        yield
+        yield server
     finally:
-        loop.remove_reader(watch.fileno())
+        endpoint.unlisten(port)
+        try:
+            await asyncio.sleep(server.abort_all())
+        finally:
+            driver.stop()

@@ -58,6 +58,10 @@ class Paths:
         """Those that were not removed, by index."""
         return (path for path in self._paths if not path.removed)
 
+    def ever(self) -> tuple[Path, ...]:
+        """All that there ever were, by index."""
+        return tuple(self._paths)
+
     def __getitem__(self, index: int) -> Path:
         return self._paths[index]
 

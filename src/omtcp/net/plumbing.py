@@ -98,6 +98,11 @@ class Plumbing:
         """All queues of each path, in path order."""
         return tuple(path.queues for path in self.paths.values())
 
+    @property
+    def ever(self) -> int:
+        """How many paths there were so far: the index of the next one."""
+        return self._next_index
+
     def device_of(self, index: int) -> str | None:
         """The interface of path `index`; None if there is no such path any more."""
         path = self.paths.get(index)
