@@ -22,8 +22,8 @@ AUDITION_ROUND_TRIPS = 12
 
 
 @dataclass(slots=True)
-class _Audition:
-    """When a standby path was last heard, and how long it waits for the next time."""
+class Audition:
+    """When a standby path was last heard, and how long it waits; its subflow has it."""
 
     heard_at: int | None = None
     every_ns: int = AUDITION_FIRST_NS
@@ -33,7 +33,6 @@ class GrowthBudget:
     """Deals out x_i, the share of one TCP's growth, to every subflow."""
 
     __slots__ = (
-        "_auditions",
         "_fair",
         "_subflows",
     )
@@ -41,15 +40,6 @@ class GrowthBudget:
     def __init__(self, subflows: list[Subflow], fair: float) -> None:
         self._subflows = subflows
         self._fair = fair
-        self._auditions = {id(subflow): _Audition() for subflow in subflows}
-
-    def add(self, subflow: Subflow) -> None:
-        """One more subflow."""
-        self._auditions[id(subflow)] = _Audition()
-
-    def forget(self, subflow: Subflow) -> None:
-        """A subflow that is gone."""
-        del self._auditions[id(subflow)]
 
     def deal(self, now: int, primary: Subflow, merits: Sequence[float]) -> None:
         """Set x_i of every subflow; for growth the primary is best, then merit decides."""
@@ -76,7 +66,9 @@ class GrowthBudget:
 
     def _on_stage(self, now: int, subflow: Subflow, excused: bool) -> bool:
         """Whether a standby path may show now what it can do."""
-        audition = self._auditions[id(subflow)]
+        audition = subflow.audition
+        if audition is None:
+            audition = subflow.audition = Audition()
         if audition.heard_at is None or excused:
             audition.heard_at = now
             audition.every_ns = AUDITION_FIRST_NS

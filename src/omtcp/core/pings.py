@@ -32,8 +32,8 @@ WAITING_MOST = 4 * KEPT_BEHIND
 
 
 @dataclass(slots=True)
-class _Schedule:
-    """One path's pings."""
+class Schedule:
+    """One path's pings; its subflow has it, from the first question on."""
 
     next_at: int = 0
     attempts: int = 0
@@ -52,7 +52,6 @@ class Pings:
         "_config",
         "_count",
         "_report",
-        "_schedules",
         "_subflows",
         "_waiting",
     )
@@ -68,17 +67,14 @@ class Pings:
         self._subflows = subflows
         self._buffer = buffer
         self._report = report
-        self._schedules = {id(subflow): _Schedule() for subflow in subflows}
         self._waiting: dict[int, tuple[Subflow, int]] = {}
         self._count = 0
 
     def add(self, subflow: Subflow) -> None:
         """One more path, to be pinged at the next opportunity."""
-        self._schedules[id(subflow)] = _Schedule()
 
     def forget(self, subflow: Subflow) -> None:
         """A path that is gone; answers to its pings mean nothing any more."""
-        del self._schedules[id(subflow)]
         self._waiting = {
             offset: ping for offset, ping in self._waiting.items() if ping[0] is not subflow
         }
@@ -87,7 +83,7 @@ class Pings:
         """When `subflow` wants its next ping; None while it needs none."""
         if subflow.drained:
             return None
-        schedule = self._schedules[id(subflow)]
+        schedule = _schedule(subflow)
         if subflow.state is PathState.ACTIVE and not subflow.timeouts:
             if not busy or subflow.in_flight:
                 return None
@@ -115,7 +111,7 @@ class Pings:
         self._waiting[offset] = (subflow, now)
         if len(self._waiting) > WAITING_MOST:  # the oldest is never answered any more
             del self._waiting[next(iter(self._waiting))]
-        schedule = self._schedules[id(subflow)]
+        schedule = _schedule(subflow)
         schedule.attempts += 1
         schedule.asked_at = now
         if schedule.attempts == 2:
@@ -148,7 +144,7 @@ class Pings:
         if waiting is None:
             return None
         subflow, sent_at = waiting
-        self._schedules[id(subflow)].attempts = 0
+        _schedule(subflow).attempts = 0
         if not subflow.in_flight or not subflow.rtt.has_sample:
             subflow.rtt.on_sample(now, now - sent_at)
         subflow.hear(now, sent_at)
@@ -158,19 +154,26 @@ class Pings:
 
     def hasten(self, now: int, subflow: Subflow) -> None:
         """Ping `subflow` at the next opportunity."""
-        schedule = self._schedules[id(subflow)]
+        schedule = _schedule(subflow)
         schedule.next_at = now
         schedule.attempts = 0
 
     def unanswered(self, subflow: Subflow) -> int:
         """How many pings left since the last answer, or since `hasten`."""
-        return self._schedules[id(subflow)].attempts
+        return _schedule(subflow).attempts
 
     def asked_at(self, subflow: Subflow) -> int:
         """When the last ping left."""
-        return self._schedules[id(subflow)].asked_at
+        return _schedule(subflow).asked_at
 
     def doubted_at(self, subflow: Subflow) -> int | None:
         """When a ping was left unanswered and the next one sent; None if that is not so."""
-        schedule = self._schedules[id(subflow)]
+        schedule = _schedule(subflow)
         return schedule.doubted_at if schedule.attempts >= 2 else None
+
+
+def _schedule(subflow: Subflow) -> Schedule:
+    schedule = subflow.schedule
+    if schedule is None:
+        schedule = subflow.schedule = Schedule()
+    return schedule

@@ -52,8 +52,8 @@ DWELL_MAX_NS = 30 * SECOND
 
 
 @dataclass(slots=True)
-class _Record:
-    """What is remembered of one path."""
+class Record:
+    """What is remembered of one path; its subflow has it, from its first delivery on."""
 
     loss: InverseLoss = field(default_factory=InverseLoss)
     delivered: int = 0
@@ -77,7 +77,6 @@ class PrimaryChooser:
         "_favourite",
         "_moved_at",
         "_random",
-        "_records",
         "_report",
         "_streak",
         "_subflows",
@@ -96,7 +95,6 @@ class PrimaryChooser:
         self._subflows = subflows
         self._random = random
         self._report = report
-        self._records = {id(subflow): _Record() for subflow in subflows}
         self._budget = GrowthBudget(subflows, config.fair)
         self.primary = first
         self._evaluated_at: int | None = None
@@ -109,20 +107,16 @@ class PrimaryChooser:
 
     def add(self, subflow: Subflow) -> None:
         """One more subflow among those to choose from."""
-        self._records[id(subflow)] = _Record()
-        self._budget.add(subflow)
 
     def forget(self, subflow: Subflow) -> None:
         """A subflow that is no longer among those to choose from."""
         if self.primary is subflow:  # no other could be used either
             self.primary = self._subflows[0]
-        del self._records[id(subflow)]
-        self._budget.forget(subflow)
 
     @property
     def settled(self) -> bool:
         """Whether the primary has shown what it can do; before, it is a guess."""
-        tried = self._records[id(self.primary)].tried
+        tried = record_of(self.primary).tried
         return tried >= TRIED or (tried >= TRIED - 1 and self.primary.has_met_its_limit)
 
     def next_interval_ns(self) -> int:
@@ -131,13 +125,11 @@ class PrimaryChooser:
 
     def on_delivered(self, subflow: Subflow, size: int) -> None:
         """`size` more bytes of `subflow` arrived; for the loss estimate (P8)."""
-        record = self._records.get(id(subflow))
-        if record is not None:  # what a path carried may arrive when it is gone
-            record.loss.on_delivered(size)
+        record_of(subflow).loss.on_delivered(size)
 
     def on_loss(self, subflow: Subflow) -> None:
         """A congestion event on `subflow`."""
-        self._records[id(subflow)].loss.on_loss()
+        record_of(subflow).loss.on_loss()
 
     def evaluate(self, now: int, *, window_size: int, hungry: bool) -> None:
         """Measure, choose, and set each subflow's share of the growth budget."""
@@ -159,13 +151,11 @@ class PrimaryChooser:
 
         If not, all paths or the way back are cut, which says nothing about who is better.
         """
-        return any(
-            subflow.delivered > self._records[id(subflow)].delivered for subflow in self._subflows
-        )
+        return any(subflow.delivered > record_of(subflow).delivered for subflow in self._subflows)
 
     def _measure(self, subflow: Subflow, seconds: float, hungry: bool) -> None:
         """Learn from what was delivered; `hungry` says that there was always more to send."""
-        record = self._records[id(subflow)]
+        record = record_of(subflow)
         rate = record.rate = (subflow.delivered - record.delivered) / seconds
         record.delivered = subflow.delivered
         at_work = subflow is self.primary
@@ -191,7 +181,7 @@ class PrimaryChooser:
     def _loss_correction(self, subflow: Subflow) -> float:
         """LC, in segments (P8)."""
         if self._config.loss_correction is LossCorrection.INVERSE_LOSS:
-            return self._records[id(subflow)].loss.segments(subflow.mss)
+            return record_of(subflow).loss.segments(subflow.mss)
         controller = subflow.controller
         return cubic_like(cwnd=controller.cwnd, ssthresh=controller.ssthresh, mss=subflow.mss)
 
@@ -199,11 +189,11 @@ class PrimaryChooser:
         if not subflow.usable or not subflow.rtt.has_sample:
             return 0.0
         allowed = window_size * SECOND / self._rtt(subflow)
-        record = self._records[id(subflow)]
+        record = record_of(subflow)
         if subflow is self.primary or record.tried >= TRIED or subflow.has_met_its_limit:
             return min(record.potential, allowed)
         if not self.settled:
-            return min(max(record.potential, self._records[id(self.primary)].potential), allowed)
+            return min(max(record.potential, record_of(self.primary).potential), allowed)
         return allowed
 
     @staticmethod
@@ -270,7 +260,7 @@ class PrimaryChooser:
 
         def known(subflow: Subflow) -> float:
             allowed = window_size * SECOND / self._rtt(subflow)
-            return min(self._records[id(subflow)].potential, allowed)
+            return min(record_of(subflow).potential, allowed)
 
         return known
 
@@ -283,7 +273,7 @@ class PrimaryChooser:
             return
         cheaper = subflow.cost < self.primary.cost
         nearer = self._rtt(subflow) < NEARER * self._rtt(self.primary)
-        young = self._records[id(self.primary)].potential == 0
+        young = record_of(self.primary).potential == 0
         if cheaper or (nearer and young):
             self._move(now, subflow, "cost" if cheaper else "rtt", self.merits(window_size))
             self._moved_at = 0
@@ -329,3 +319,11 @@ class PrimaryChooser:
 def _nothing(subflow: Subflow) -> float:
     """What is known of a subflow by a rule that measures nothing."""
     return 0.0
+
+
+def record_of(subflow: Subflow) -> Record:
+    """What is remembered of a path."""
+    record = subflow.record
+    if record is None:
+        record = subflow.record = Record()
+    return record

@@ -18,7 +18,7 @@ class SendBuffer:
     __slots__ = ("_chunks", "_starts", "end", "released")
 
     def __init__(self) -> None:
-        self._chunks: list[memoryview] = []
+        self._chunks: list[memoryview | bytes] = []
         self._starts: list[int] = []
         self.end = 0
         """Offset behind the last byte written."""
@@ -40,7 +40,7 @@ class SendBuffer:
             self._chunks.append(view)
             self.end += view.nbytes
 
-    def slices(self, start: int, end: int) -> tuple[memoryview, ...]:
+    def slices(self, start: int, end: int) -> tuple[memoryview | bytes, ...]:
         """The bytes [start, end) as one or more views; they must still be held."""
         index = bisect_right(self._starts, start) - 1
         chunk_start = self._starts[index]
@@ -71,13 +71,15 @@ class SendBuffer:
     def _shrink(self) -> None:
         """Everything is acknowledged: an idle connection needs no more than a ping's reach.
 
-        Only of bytes objects is that little copied. Other memory may be a file's, which may have
-        been cut short: then it must not be touched from here.
+        Only of bytes objects is that little copied, and kept as it is: a view of it would take
+        three times as much again. Other memory may be a file's, which may have been cut short:
+        then it must not be touched from here.
         """
         last = self._chunks[-1]
-        if isinstance(last.obj, bytes) and len(last) > 4 * KEPT_BEHIND:
-            self._chunks[-1] = memoryview(bytes(last[-KEPT_BEHIND:]))
-            self._starts[-1] = self.end - KEPT_BEHIND
+        if isinstance(last, memoryview) and isinstance(last.obj, bytes):
+            kept = bytes(last[-KEPT_BEHIND:])
+            self._chunks[-1] = kept
+            self._starts[-1] = self.end - len(kept)
 
     def holds(self, offset: int) -> bool:
         """Whether the byte at `offset` can still be had."""

@@ -20,8 +20,13 @@ from omtcp.core.tail_loss_probe import TailLossProbe
 from omtcp.wire.train import super_segment_size
 
 if TYPE_CHECKING:
+    from omtcp.core.budget import Audition
     from omtcp.core.congestion.base import CongestionController
+    from omtcp.core.pings import Schedule
+    from omtcp.core.primary import Record
 
+NO_SENDS: deque[Send] = deque(maxlen=0)
+"""Of a path with nothing under way; a deque of its own takes 760 bytes even when it is empty."""
 
 DELAYED_ACK_NS = 50_000_000
 """How long the ACK of a lone segment may take beyond the round trip: 40 ms with Linux."""
@@ -56,6 +61,7 @@ class Subflow:
     __slots__ = (
         "_acked",
         "_newest",
+        "audition",
         "chance_until",
         "controller",
         "cost",
@@ -83,12 +89,14 @@ class Subflow:
         "probe",
         "rack",
         "rate",
+        "record",
         "recovery_position",
         "reduction",
         "refusal",
         "repaired",
         "resent_bytes",
         "rtt",
+        "schedule",
         "sends",
         "sent_at",
         "sent_bytes",
@@ -116,7 +124,7 @@ class Subflow:
 
         self.position = 0
         self.in_flight = 0
-        self.sends: deque[Send] = deque()
+        self.sends = NO_SENDS
         self.order = DeliveryOrder()
         self.rack = Rack()
         self.reduction: ProportionalRateReduction | None = None
@@ -171,6 +179,11 @@ class Subflow:
         self.resent_bytes = 0
         self._acked = 0
         self._newest: Send | None = None
+
+        # What others keep about it, once there is anything to keep.
+        self.schedule: Schedule | None = None
+        self.record: Record | None = None
+        self.audition: Audition | None = None
 
     @property
     def usable(self) -> bool:
@@ -250,7 +263,10 @@ class Subflow:
         sends = self.sends
         while sends and not sends[0].outstanding:
             sends.popleft()
-        return sends[0] if sends else None
+        if sends:
+            return sends[0]
+        self.sends = NO_SENDS
+        return None
 
     def send(self, now: int, start: int, end: int, origin: Send | None = None) -> Send:
         """Charge a transmission of [start, end) to this subflow."""
@@ -263,6 +279,8 @@ class Subflow:
             self.silent_since = now
         self.position += size
         self.in_flight += size
+        if self.sends is NO_SENDS:
+            self.sends = deque()
         self.sends.append(send)
         self.pacer.on_sent(size)
         if self.reduction is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from omtcp.core.config import Config, Mode, PrimaryRule
 from omtcp.core.costs import affordable, without_need, worth_their_cost
-from omtcp.core.primary import LONG_PATIENCE
+from omtcp.core.primary import LONG_PATIENCE, record_of
 from omtcp.core.scheduler import in_order
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.link import LinkConfig
@@ -143,7 +143,7 @@ class TestPrimary:
         rig = self.rig()
         for _ in range(8):
             rig.evaluate(10, 0)
-        record = rig.chooser._records[id(rig.subflows[DEAR])]
+        record = record_of(rig.subflows[DEAR])
         record.potential, record.tried = 50 * 125_000.0, 10
         for _ in range(LONG_PATIENCE - 1):
             assert rig.evaluate(3, 0) == CHEAP
@@ -155,7 +155,7 @@ class TestPrimary:
         rig = self.rig()
         for _ in range(8):
             rig.evaluate(10, 0)
-        rig.chooser._records[id(rig.subflows[DEAR])].potential = 9 * 125_000.0
+        record_of(rig.subflows[DEAR]).potential = 9 * 125_000.0
         rig.subflows[CHEAP].cost = 9
         assert rig.until_moved(10, 0, limit=2) is not None
         assert rig.chooser.primary.index == DEAR

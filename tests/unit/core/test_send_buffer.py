@@ -19,7 +19,7 @@ class Owned(bytearray):
     """Something to write whose end of life can be seen."""
 
 
-def joined(parts: tuple[memoryview, ...]) -> bytes:
+def joined(parts: tuple[memoryview | bytes, ...]) -> bytes:
     return b"".join(parts)
 
 
@@ -52,6 +52,7 @@ def test_nothing_is_copied() -> None:
     (part,) = buffer.slices(2, 4)
     page[2:4] = b"XY"
     assert bytes(part) == b"XY"
+    assert isinstance(part, memoryview)
     assert part.obj is page
 
 
@@ -147,6 +148,7 @@ def test_memory_that_may_be_a_files_is_not_touched() -> None:
         buffer.write(view)
         buffer.release(1 << 16)
         (chunk,) = buffer._chunks
+        assert isinstance(chunk, memoryview)
         assert chunk.obj is mapped
         buffer.clear()
         del chunk

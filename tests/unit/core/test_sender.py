@@ -8,7 +8,7 @@ from omtcp.core.config import Config, Mode
 from omtcp.core.losses import Kind
 from omtcp.core.membership import ROTATE_AFTER
 from omtcp.core.paths import Paths
-from omtcp.core.primary import TRIED
+from omtcp.core.primary import TRIED, record_of
 from omtcp.core.send_buffer import KEPT_BEHIND
 from omtcp.core.sender import PING, Plan, Sender
 from omtcp.core.subflow import PathState
@@ -64,7 +64,7 @@ class Rig:
                 subflow.hear(self.now, 0)
         if settled:  # the primary has proved itself
             chooser = self.sender.chooser
-            chooser._records[id(chooser.primary)].tried = TRIED
+            record_of(chooser.primary).tried = TRIED
         self.sender.right = WIDE
         self.sender.write(bytes(written * MSS))
 
@@ -296,8 +296,7 @@ class TestAcknowledgments:
         rig.wait(50)
         rig.ack(2, (4, 7))
         assert [subflow.delivered for subflow in rig.sender.subflows] == [2 * MSS, 3 * MSS]
-        records = rig.sender.chooser._records
-        observed = [records[id(subflow)].loss.observed_bytes for subflow in rig.sender.subflows]
+        observed = [record_of(subflow).loss.observed_bytes for subflow in rig.sender.subflows]
         assert observed == [2 * MSS, 3 * MSS]
 
     def test_settling_without_news_changes_nothing(self) -> None:
@@ -342,8 +341,7 @@ class TestRetransmission:
 
     def test_a_reduction_is_a_loss_event_of_its_path(self) -> None:
         rig = self.lossy()
-        records = rig.sender.chooser._records
-        events = [records[id(subflow)].loss.events for subflow in rig.sender.subflows]
+        events = [record_of(subflow).loss.events for subflow in rig.sender.subflows]
         assert events == [1, 0]
 
     def test_a_timeout_is_one_too(self) -> None:
@@ -351,7 +349,7 @@ class TestRetransmission:
         rig.poll()
         rig.wait(250)
         rig.sender.on_timers(rig.now)
-        assert rig.sender.chooser._records[id(rig.sender.subflows[A])].loss.events == 1
+        assert record_of(rig.sender.subflows[A]).loss.events == 1
 
     def test_so_is_a_loss_found_by_time(self) -> None:
         rig = Rig(40)
@@ -362,7 +360,7 @@ class TestRetransmission:
         rig.wait(10)
         rig.sender.on_timers(rig.now)
         assert rig.of(LossDetected)
-        assert rig.sender.chooser._records[id(rig.sender.subflows[A])].loss.events == 1
+        assert record_of(rig.sender.subflows[A]).loss.events == 1
 
     def test_a_probe_asks_another_path(self) -> None:
         rig = Rig(50, 50)
