@@ -2,11 +2,22 @@
 
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 
 def format_date(seconds: float) -> str:
     """The IMF-fixdate form, the only one that may be sent."""
     return formatdate(seconds, usegmt=True)
+
+
+def current_date(seconds: float) -> str:
+    """The same of a clock, which is asked many times a second."""
+    return _of_second(int(seconds))
+
+
+@lru_cache(maxsize=2)
+def _of_second(seconds: int) -> str:
+    return format_date(seconds)
 
 
 def parse_date(text: str) -> int | None:

@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection as an asyncio protocol: requests in, responses out, in turn.
 
-h11 holds the protocol state. What is added here is time (a peer may not dawdle), backpressure in
-both directions, and bodies that go from a file mapping to the transport without being touched.
+What the bytes mean is the framing's business. What is added here is time (a peer may not dawdle),
+backpressure in both directions, and bodies that go from a file mapping to the transport without
+being touched.
 """
 
 import asyncio
@@ -16,14 +17,13 @@ import h11
 
 from omtcp.apps.contents import WINDOW, FileSlice
 from omtcp.apps.downloads import Download, Downloads
-from omtcp.apps.http.dates import format_date
+from omtcp.apps.http.dates import current_date
+from omtcp.apps.http.framing import Framing, Heard, body_size
 from omtcp.apps.http.messages import Application, HttpError, Lengthy, Request, Response
 from omtcp.apps.http.patience import Deadline, Timeouts
 
 logger = logging.getLogger("omtcp.http")
 
-MAX_HEAD = 16 << 10
-"""Bytes of request line and fields; more is 431, or 414 if it is the target."""
 MAX_TARGET = 8000
 """RFC 9112 section 3 recommends to support at least this much."""
 MAX_REQUEST_BODY = 64 << 10
@@ -31,6 +31,9 @@ MAX_REQUEST_BODY = 64 << 10
 connection; after the response to a larger one the connection is closed."""
 MAX_UNREAD = 64 << 10
 """Bytes a peer may send ahead while it is being answered, before we stop reading."""
+
+
+_TIMEOUTS = Timeouts()
 
 
 class _Phase(Enum):
@@ -53,14 +56,12 @@ class HttpProtocol(asyncio.Protocol):
         "_download",
         "_downloads",
         "_eof",
-        "_http",
+        "_framing",
         "_loop",
-        "_patience",
-        "_peer",
         "_phase",
         "_progress",
         "_read_paused",
-        "_stall",
+        "_timeouts",
         "_transport",
         "_unread",
         "_windows",
@@ -83,18 +84,9 @@ class HttpProtocol(asyncio.Protocol):
         self._application = application
         self._downloads = downloads
         self._clock = clock
-        timeouts = timeouts or Timeouts()
-        self._stall = timeouts.stall
-        self._patience = {
-            _Phase.HEAD: timeouts.head,
-            _Phase.IDLE: timeouts.idle,
-            _Phase.SENDING: timeouts.stall,
-            _Phase.LINGERING: timeouts.linger,
-            _Phase.CLOSING: timeouts.stall,
-        }
+        self._timeouts = timeouts or _TIMEOUTS
         self._phase = _Phase.HEAD
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-        self._peer = "?"
+        self._framing = Framing()
         self._working = False
         self._windows: Iterator[bytes | memoryview] | None = None
         self._download: Download | None = None
@@ -105,6 +97,11 @@ class HttpProtocol(asyncio.Protocol):
         self._read_paused = False
         self._eof = False
 
+    @property
+    def peer(self) -> str:
+        """Who it is, for people."""
+        return format_address(self._transport.get_extra_info("peername"))
+
     # What the transport reports.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -112,7 +109,6 @@ class HttpProtocol(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._expired)
-        self._peer = format_address(transport.get_extra_info("peername"))
         # A whole window is in reserve when the next is asked for: the transport never runs dry.
         self._transport.set_write_buffer_limits(high=2 * WINDOW, low=WINDOW)
         self._enter(_Phase.HEAD)
@@ -132,7 +128,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         if self._phase is _Phase.IDLE:
             self._enter(_Phase.HEAD)
-        self._http.receive_data(data)
+        self._framing.receive(data)
         self._unread += len(data)
         self._advance()
         if self._unread > MAX_UNREAD and not self._read_paused:
@@ -145,7 +141,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._phase is _Phase.LINGERING:
             self._close()
         elif self._phase is not _Phase.CLOSING:
-            self._http.receive_data(b"")
+            self._framing.receive(b"")
             self._advance()
         return True
 
@@ -172,7 +168,7 @@ class HttpProtocol(asyncio.Protocol):
         while not self._write_paused and self._may_go_on():
             if self._windows is not None:
                 self._send()
-            elif self._http.our_state is h11.MUST_CLOSE:
+            elif self._framing.must_close:
                 self._shut_down()
             elif not self._handle_next_event():
                 return
@@ -183,26 +179,21 @@ class HttpProtocol(asyncio.Protocol):
         return not self._transport.is_closing()
 
     def _handle_next_event(self) -> bool:
-        """Take one event from the parser; False if nothing can be done before more arrives."""
-        if self._http.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
-            self._http.start_next_cycle()
-            self._enter(_Phase.HEAD if self._http.trailing_data[0] else _Phase.IDLE)
-        event = self._http.next_event()
-        if isinstance(event, h11.Request):
-            self._answer(event)
-        elif isinstance(event, h11.ConnectionClosed):
+        """Take in what was asked; False if nothing can be done before more arrives."""
+        if self._framing.start_next():
+            self._enter(_Phase.HEAD if self._framing.unread else _Phase.IDLE)
+        heard = self._framing.next()
+        if isinstance(heard, Request):
+            self._answer(heard)
+        elif heard is Heard.END:
             self._close()
-        elif not isinstance(event, h11.Data | h11.EndOfMessage):  # a body is dropped
+        elif heard is Heard.NOTHING:
             self._listen()
             return False
         return True
 
-    def _answer(self, event: h11.Request) -> None:
-        request = _translate(event)
-        body_size = _body_size(request)
-        if body_size == 0:
-            self._http.next_event()  # the end of the request: nothing of it is left to read
-        close = body_size > MAX_REQUEST_BODY or self._http.they_are_waiting_for_100_continue
+    def _answer(self, request: Request) -> None:
+        close = body_size(request) > MAX_REQUEST_BODY or self._framing.wants_permission
         self._respond(request, lambda: self._ask(request), close=close)
 
     def _ask(self, request: Request) -> Response | Lengthy:
@@ -221,15 +212,16 @@ class HttpProtocol(asyncio.Protocol):
         except HttpError as error:
             response = error.response()
         except Exception:
-            logger.exception("%s: the answer to %r failed", self._peer, request.target)
+            logger.exception("%s: the answer to %r failed", self.peer, request.target)
             response = HttpError(HTTPStatus.INTERNAL_SERVER_ERROR).response()
         if isinstance(response, Lengthy):
             self._respond_later(request, response, close=close)
             return
         self._begin(response, head=request.method == "HEAD", close=close)
-        target = request.target.decode("ascii", "backslashreplace")
-        summary = f"{request.method} {target}: {response.status.value}, {response.length} bytes"
-        logger.info("%s: %s", self._peer, summary)
+        if logger.isEnabledFor(logging.INFO):
+            target = request.target.decode("ascii", "backslashreplace")
+            summary = f"{request.method} {target}: {response.status.value}, {response.length} bytes"
+            logger.info("%s: %s", self.peer, summary)
 
     def _respond_later(self, request: Request, lengthy: Lengthy, *, close: bool) -> None:
         """Make the response in a thread, and go on when it is there."""
@@ -248,32 +240,25 @@ class HttpProtocol(asyncio.Protocol):
 
     def _refuse(self, error: h11.RemoteProtocolError) -> None:
         """Answer what is not HTTP, if an answer can still be understood."""
-        if self._eof or self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        if self._eof or not self._framing.can_refuse:
             self._close()
             return
         status = HTTPStatus(error.error_status_hint)
-        in_request_line = b"\n" not in self._http.trailing_data[0]
+        in_request_line = b"\n" not in self._framing.unread
         if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE and in_request_line:
             status = HTTPStatus.REQUEST_URI_TOO_LONG
-        logger.info("%s: refused with %d: %s", self._peer, status, error)
+        logger.info("%s: refused with %d: %s", self.peer, status, error)
         self._begin(HttpError(status).response(), head=False, close=True)
 
     def _begin(self, response: Response, *, head: bool, close: bool) -> None:
         """Have the response ready to be sent."""
-        headers = [("Date", format_date(self._clock())), ("Server", "omtcp"), *response.headers]
+        fields = [("Date", current_date(self._clock())), ("Server", "omtcp"), *response.headers]
         if response.status is not HTTPStatus.NOT_MODIFIED:
-            headers.append(("Content-Length", str(response.length)))
-        if close:
-            headers.append(("Connection", "close"))
-        opening = self._http.send(
-            h11.Response(
-                status_code=response.status,
-                headers=headers,
-                reason=response.status.phrase.encode(),
-            )
-        )
+            fields.append(("Content-Length", str(response.length)))
+        body = () if head else response.body
+        opening = self._framing.send_head(response.status, fields, sum(map(len, body)), close=close)
         self._begin_download(None if head else response.download, response.length)
-        self._windows = self._frame(opening or b"", () if head else response.body)
+        self._windows = self._frame(opening, body)
         self._enter(_Phase.SENDING)
 
     def _begin_download(self, path: str | None, total: int) -> None:
@@ -282,7 +267,7 @@ class HttpProtocol(asyncio.Protocol):
             self._download = None
         if path is not None:
             self._download = Download(
-                peer=self._peer,
+                peer=self.peer,
                 path=path,
                 total=total,
                 started_ns=int(self._loop.time() * 1e9),
@@ -309,8 +294,8 @@ class HttpProtocol(asyncio.Protocol):
             yield b"".join(gathered)
 
     def _count(self, data: bytes | memoryview) -> None:
-        """Let h11 hold the body against its Content-Length; it looks at its size only."""
-        self._http.send_with_data_passthrough(h11.Data(data=cast(bytes, data)))
+        """Have the body held against what was announced."""
+        self._framing.count(data)
         if self._download is not None:
             self._download.queued += len(data)
 
@@ -323,7 +308,7 @@ class HttpProtocol(asyncio.Protocol):
             if self._write_paused or not self._may_go_on():
                 return
         self._windows = None
-        self._http.send(h11.EndOfMessage())
+        self._framing.finish()
         self._enter(_Phase.HEAD)
 
     # Waiting and closing.
@@ -337,8 +322,8 @@ class HttpProtocol(asyncio.Protocol):
     def _shut_down(self) -> None:
         """No further request is taken. What the peer is still sending must be read, or its
         kernel's reset could overtake the response (RFC 9112 section 9.6)."""
-        unfinished = self._http.their_state in (h11.SEND_BODY, h11.ERROR)
-        if self._eof or not (unfinished or self._read_paused or self._http.trailing_data[0]):
+        unfinished = self._framing.unfinished
+        if self._eof or not (unfinished or self._read_paused or self._framing.unread):
             self._close()
             return
         self._enter(_Phase.LINGERING)
@@ -352,15 +337,22 @@ class HttpProtocol(asyncio.Protocol):
 
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase
-        self._deadline.set(self._patience[phase])
+        self._deadline.set(self._patience(phase))
+
+    def _patience(self, phase: _Phase) -> float:
+        if phase is _Phase.HEAD:
+            return self._timeouts.head
+        if phase is _Phase.IDLE:
+            return self._timeouts.idle
+        return self._timeouts.linger if phase is _Phase.LINGERING else self._timeouts.stall
 
     def _expired(self) -> None:
         if self._phase is not _Phase.LINGERING and self._getting_through():
             self._enter(self._phase)
-        elif self._phase is _Phase.HEAD and self._http.trailing_data[0]:
+        elif self._phase is _Phase.HEAD and self._framing.unread:
             self._time_out()
         elif self._phase in (_Phase.SENDING, _Phase.CLOSING):
-            logger.info("%s: nothing got through for %.0f s", self._peer, self._stall)
+            logger.info("%s: nothing got through for %.0f s", self.peer, self._timeouts.stall)
             self._transport.abort()
         else:
             self._close()
@@ -375,10 +367,10 @@ class HttpProtocol(asyncio.Protocol):
         if self._written - backlog > sent:
             self._progress = (self._written - backlog, now)
             return True
-        return now - since < self._stall and self._phase is not _Phase.SENDING
+        return now - since < self._timeouts.stall and self._phase is not _Phase.SENDING
 
     def _time_out(self) -> None:
-        if self._http.our_state is h11.IDLE:
+        if not self._framing.asked:
             self._begin(HttpError(HTTPStatus.REQUEST_TIMEOUT).response(), head=False, close=True)
             self._run()
         else:
@@ -391,19 +383,3 @@ def format_address(address: object) -> str:
         return str(address or "?")
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _translate(event: h11.Request) -> Request:
-    headers: dict[str, str] = {}
-    for name, value in event.headers:
-        key, text = name.decode(), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return Request(method=event.method.decode(), target=event.target, headers=headers)
-
-
-def _body_size(request: Request) -> float:
-    """Bytes that the request's body has; infinite if it does not say."""
-    if "transfer-encoding" in request.headers:
-        return float("inf")
-    # h11 has checked that it is a number, and that repeated ones agree.
-    return float(request.headers.get("content-length", "0").split(",")[0])

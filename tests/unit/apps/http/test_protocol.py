@@ -12,9 +12,9 @@ import pytest
 
 from omtcp.apps.contents import SMALL, WINDOW, Contents, FileSlice
 from omtcp.apps.downloads import Downloads
+from omtcp.apps.http.framing import MAX_HEAD
 from omtcp.apps.http.messages import HttpError, Lengthy, Request, Response
 from omtcp.apps.http.protocol import (
-    MAX_HEAD,
     MAX_REQUEST_BODY,
     MAX_TARGET,
     MAX_UNREAD,
