@@ -8,7 +8,8 @@ from dataclasses import dataclass
 class Download:
     """One response body on its way; sizes are bytes, times are the event loop's clock in ns."""
 
-    peer: str
+    who: Callable[[], str]
+    """Says who downloads; putting an address into words costs more than sending a small file."""
     path: str
     total: int
     started_ns: int
@@ -16,6 +17,11 @@ class Download:
     """How much of what was handed over is still with the transport."""
     queued: int = 0
     """How much was handed to the transport so far."""
+
+    @property
+    def peer(self) -> str:
+        """Who downloads."""
+        return self.who()
 
     @property
     def sent(self) -> int:

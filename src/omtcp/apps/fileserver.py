@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
 from omtcp.apps.contents import Content, Contents, FileChangedError, FileSlice, cut
@@ -26,6 +27,7 @@ from omtcp.apps.http.messages import HttpError, Lengthy, Request, Response
 from omtcp.apps.http.patience import Timeouts
 from omtcp.apps.http.protocol import HttpProtocol
 from omtcp.apps.http.ranges import Span, UnsatisfiableRangeError, select_ranges
+from omtcp.apps.keepsakes import Keepsake, Keepsakes, state_of
 from omtcp.apps.listing import render_listing
 from omtcp.apps.media_types import media_type
 from omtcp.apps.tree import OpenFile, Tree
@@ -41,6 +43,33 @@ _MALFORMED_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 _Body = tuple[bytes | FileSlice, ...]
+
+
+class _Found(Protocol):
+    """What a response needs of a file; `load` comes last, for its content may not be wanted."""
+
+    @property
+    def validators(self) -> Validators: ...
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def media(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    def load(self) -> Content: ...
+
+
+class _Opened(NamedTuple):
+    """A file that is open now."""
+
+    validators: Validators
+    headers: tuple[tuple[str, str], ...]
+    media: str
+    size: int
+    name: str
+    load: Callable[[], Content]
 
 
 class FileServer:
@@ -61,6 +90,7 @@ class FileServer:
         self.downloads = Downloads()
         self._tree = Tree(root)
         self._contents = Contents()
+        self._keepsakes = Keepsakes()
         self._clock = clock
         self._boundary = boundary
 
@@ -80,6 +110,9 @@ class FileServer:
             if request.method in _OTHER_METHODS:
                 raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, "", ("Allow", "GET, HEAD"))
             raise HttpError(HTTPStatus.NOT_IMPLEMENTED)
+        kept = self._keepsakes.find(request.target)
+        if kept is not None:
+            return self._answer(request, kept)
         segments, query = split_target(request.target)
         names_directory = not segments or segments[-1] == b""
         segments = [segment for segment in segments if segment]
@@ -87,7 +120,7 @@ class FileServer:
         if not self._tree.is_directory(real):
             if names_directory:
                 raise HttpError(HTTPStatus.NOT_FOUND)
-            return self._file(request, real, segments)
+            return self._file(request, real, segments, segments)
         if not names_directory:
             return _redirect_to_directory(segments, query)
         return self._directory(request, real, segments)
@@ -95,10 +128,11 @@ class FileServer:
     def _directory(
         self, request: Request, real: bytes, segments: Sequence[bytes]
     ) -> Response | Lengthy:
+        inside = [*segments, INDEX]
         try:
-            index = self._tree.resolve([*segments, INDEX])
+            index = self._tree.resolve(inside)
             if not self._tree.is_directory(index):
-                return self._file(request, index, segments)
+                return self._file(request, index, inside, segments)
         except HttpError as error:
             if error.status is not HTTPStatus.NOT_FOUND:
                 raise
@@ -114,42 +148,61 @@ class FileServer:
             body=(page,),
         )
 
-    def _file(self, request: Request, real: bytes, segments: Sequence[bytes]) -> Response:
+    def _file(
+        self, request: Request, real: bytes, segments: Sequence[bytes], shown: Sequence[bytes]
+    ) -> Response:
+        """Answer with the file at `real`, found at `segments` and called `shown` to people."""
         with self._tree.open(real) as file:
-            status = file.status
-            size = status.st_size
-            validators = file_validators(
-                mtime_ns=status.st_mtime_ns, size=size, inode=status.st_ino
-            )
-            verdict = evaluate(request.headers, validators)
-            if verdict is Verdict.FAILED:
-                raise HttpError(HTTPStatus.PRECONDITION_FAILED)
-            if verdict is Verdict.NOT_MODIFIED:
-                return Response(
-                    status=HTTPStatus.NOT_MODIFIED, headers=(("ETag", validators.etag),)
+            found = self._found(request.target, file, self._tree.path(segments), shown)
+            return self._answer(request, found)
+
+    def _found(self, target: bytes, file: OpenFile, path: bytes, shown: Sequence[bytes]) -> _Found:
+        status = file.status
+        validators = file_validators(
+            mtime_ns=status.st_mtime_ns, size=status.st_size, inode=status.st_ino
+        )
+        headers = _file_headers(validators, self._clock())
+        media = media_type(file.name)
+        name = "/" + b"/".join(shown).decode("utf-8", "replace")
+
+        def load() -> Content:
+            content = self._load(file, path)
+            if isinstance(content, bytes):
+                kept = Keepsake(
+                    path=path,
+                    state=state_of(status),
+                    validators=validators,
+                    headers=headers,
+                    media=media,
+                    content=content,
+                    name=name,
                 )
-            headers = _file_headers(validators, self._clock())
-            media = media_type(file.name)
-            if request.method == "HEAD":
-                return Response(
-                    status=HTTPStatus.OK, headers=(*headers, ("Content-Type", media)), size=size
-                )
-            spans = self._spans(request, validators, size)
-            content = self._load(file, real)
-        name = "/" + b"/".join(segments).decode("utf-8", "replace")
+                self._keepsakes.keep(target, kept, self._clock())
+            return content
+
+        return _Opened(validators, headers, media, status.st_size, name, load)
+
+    def _answer(self, request: Request, found: _Found) -> Response:
+        verdict = evaluate(request.headers, found.validators)
+        if verdict is Verdict.FAILED:
+            raise HttpError(HTTPStatus.PRECONDITION_FAILED)
+        if verdict is Verdict.NOT_MODIFIED:
+            etag = ("ETag", found.validators.etag)
+            return Response(status=HTTPStatus.NOT_MODIFIED, headers=(etag,))
+        whole = (*found.headers, ("Content-Type", found.media))
+        if request.method == "HEAD":
+            return Response(status=HTTPStatus.OK, headers=whole, size=found.size)
+        spans = self._spans(request, found.validators, found.size)
+        content = found.load()
         if spans is None:
-            return Response(
-                status=HTTPStatus.OK,
-                headers=(*headers, ("Content-Type", media)),
-                body=(cut(content, 0, size),),
-                download=name,
-            )
-        media_headers, body = self._partial(content, spans, size, media)
+            body: _Body = (cut(content, 0, found.size),)
+            return Response(status=HTTPStatus.OK, headers=whole, body=body, download=found.name)
+        media_headers, body = self._partial(content, spans, found.size, found.media)
         return Response(
             status=HTTPStatus.PARTIAL_CONTENT,
-            headers=(*headers, *media_headers),
+            headers=(*found.headers, *media_headers),
             body=body,
-            download=name,
+            download=found.name,
         )
 
     def _spans(
@@ -166,14 +219,14 @@ class FileServer:
                 HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "", ("Content-Range", f"bytes */{size}")
             ) from None
 
-    def _load(self, file: OpenFile, real: bytes) -> Content:
+    def _load(self, file: OpenFile, path: bytes) -> Content:
         try:
             return self._contents.load(file.descriptor, file.status)
         except FileChangedError:
             reason = "it became shorter while it was opened"
         except OSError as error:
             reason = error.strerror or str(error)
-        logger.warning("cannot read %s: %s", real.decode("utf-8", "backslashreplace"), reason)
+        logger.warning("cannot read %s: %s", path.decode("utf-8", "backslashreplace"), reason)
         raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _partial(

@@ -56,11 +56,15 @@ class Tree:
         except OSError as error:
             raise SetupError(f"cannot serve {root}: {error.strerror}") from None
 
+    def path(self, segments: Sequence[bytes]) -> bytes:
+        """Where the segments of a request path point to; links on the way are not followed yet."""
+        return os.path.join(self._root, *segments)
+
     def resolve(self, segments: Sequence[bytes]) -> bytes:
         """The real path of what the segments of a request path name."""
         if any(segment in (b".", b"..") for segment in segments):
             raise HttpError(HTTPStatus.NOT_FOUND)
-        path = os.path.join(self._root, *segments)
+        path = self.path(segments)
         with _refusing(path):
             real = os.path.realpath(path, strict=True)
         if not self._holds(real):

@@ -5,7 +5,7 @@ from omtcp.apps.downloads import Download, Downloads
 
 def download(total: int, backlog: list[int]) -> Download:
     return Download(
-        peer="192.0.2.1:1", path="/a", total=total, started_ns=0, backlog=lambda: backlog[0]
+        who=lambda: "192.0.2.1:1", path="/a", total=total, started_ns=0, backlog=lambda: backlog[0]
     )
 
 

@@ -31,7 +31,9 @@ def stats(*paths: PathStats, peer: str = PEER, primary: int = 0) -> ServerStats:
 
 
 def download(name: str = "/file.iso", sent: int = 500, peer: str = PEER) -> Download:
-    return Download(peer=peer, path=name, total=1000, started_ns=0, backlog=lambda: 0, queued=sent)
+    return Download(
+        who=lambda: peer, path=name, total=1000, started_ns=0, backlog=lambda: 0, queued=sent
+    )
 
 
 def show(view: LiveView, now: int, snapshot: ServerStats, *active: Download) -> list[str]:

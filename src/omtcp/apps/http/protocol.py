@@ -97,7 +97,6 @@ class HttpProtocol(asyncio.Protocol):
         self._read_paused = False
         self._eof = False
 
-    @property
     def peer(self) -> str:
         """Who it is, for people."""
         return format_address(self._transport.get_extra_info("peername"))
@@ -212,7 +211,7 @@ class HttpProtocol(asyncio.Protocol):
         except HttpError as error:
             response = error.response()
         except Exception:
-            logger.exception("%s: the answer to %r failed", self.peer, request.target)
+            logger.exception("%s: the answer to %r failed", self.peer(), request.target)
             response = HttpError(HTTPStatus.INTERNAL_SERVER_ERROR).response()
         if isinstance(response, Lengthy):
             self._respond_later(request, response, close=close)
@@ -221,7 +220,7 @@ class HttpProtocol(asyncio.Protocol):
         if logger.isEnabledFor(logging.INFO):
             target = request.target.decode("ascii", "backslashreplace")
             summary = f"{request.method} {target}: {response.status.value}, {response.length} bytes"
-            logger.info("%s: %s", self.peer, summary)
+            logger.info("%s: %s", self.peer(), summary)
 
     def _respond_later(self, request: Request, lengthy: Lengthy, *, close: bool) -> None:
         """Make the response in a thread, and go on when it is there."""
@@ -247,7 +246,7 @@ class HttpProtocol(asyncio.Protocol):
         in_request_line = b"\n" not in self._framing.unread
         if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE and in_request_line:
             status = HTTPStatus.REQUEST_URI_TOO_LONG
-        logger.info("%s: refused with %d: %s", self.peer, status, error)
+        logger.info("%s: refused with %d: %s", self.peer(), status, error)
         self._begin(HttpError(status).response(), head=False, close=True)
 
     def _begin(self, response: Response, *, head: bool, close: bool) -> None:
@@ -267,7 +266,7 @@ class HttpProtocol(asyncio.Protocol):
             self._download = None
         if path is not None:
             self._download = Download(
-                peer=self.peer,
+                who=self.peer,
                 path=path,
                 total=total,
                 started_ns=int(self._loop.time() * 1e9),
@@ -352,7 +351,7 @@ class HttpProtocol(asyncio.Protocol):
         elif self._phase is _Phase.HEAD and self._framing.unread:
             self._time_out()
         elif self._phase in (_Phase.SENDING, _Phase.CLOSING):
-            logger.info("%s: nothing got through for %.0f s", self.peer, self._timeouts.stall)
+            logger.info("%s: nothing got through for %.0f s", self.peer(), self._timeouts.stall)
             self._transport.abort()
         else:
             self._close()
