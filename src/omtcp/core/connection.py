@@ -70,23 +70,10 @@ class Flow(NamedTuple):
         return f"{text}:{self.remote_port}"
 
 
-class Transmit(NamedTuple):
-    """A segment to send now over `path`, cut into pieces of `segment_size` payload bytes.
-
-    It may be longer than a packet can be: `wire.train` has the pieces that devices take.
-    """
-
-    connection: Connection
-    path: int
-    segment: Segment
-    segment_size: int
-
-
 class Connection:
     """Both halves of one connection, and its state machine."""
 
     __slots__ = (
-        "__weakref__",
         "_acks",
         "_closing",
         "_composer",
@@ -184,7 +171,7 @@ class Connection:
         self._opening.sent(now, segment.timestamps[0] if segment.timestamps else None)
         self._control.append((path, segment))
 
-    def _establish(self, now: int, segment: Segment) -> None:
+    def _establish(self, now: int, segment: Segment) -> AckIntake:
         """The peer's acknowledgment of our SYN came."""
         rtt_ns = self._opening.on_answer(now, segment.timestamps and segment.timestamps[1])
         agreement = self._composer.agreement
@@ -203,7 +190,7 @@ class Connection:
             random=self._random,
             report=self._report if self._sink else None,
         )
-        self._acks = AckIntake(self._composer, sender)
+        self._acks = acks = AckIntake(self._composer, sender)
         if rtt_ns is not None:
             sender.best.rtt.on_sample(now, rtt_ns)
         elif self._opening.timeouts:
@@ -221,6 +208,7 @@ class Connection:
         self._probes.on_heard(now)
         self._probes.arm_keepalive(now)
         self._events.append(Established())
+        return acks
 
     # Segments in
 
@@ -264,9 +252,7 @@ class Connection:
 
     def _on_syn_ack(self, now: int, segment: Segment) -> None:
         self._advance(Input.RECV_SYN_ACK)
-        self._establish(now, segment)
-        assert self._acks is not None
-        self._acks.update_window(segment, 0, 0, scaled=False)
+        self._establish(now, segment).update_window(segment, 0, 0, scaled=False)
         self._receiver.ack_now = True
 
     def _on_segment(self, now: int, segment: Segment) -> None:
@@ -349,9 +335,7 @@ class Connection:
             self._refuse(segment)
             return False
         self._advance(Input.RECV_ACK_OF_SYN)
-        self._establish(now, segment)
-        assert self._acks is not None
-        self._acks.update_window(segment, start, 0)
+        self._establish(now, segment).update_window(segment, start, 0)
         return True
 
     def _on_payload(self, now: int, start: int, segment: Segment) -> None:
@@ -679,3 +663,15 @@ class Connection:
     def _report(self, event: trace.Event) -> None:
         if self._sink:
             self._sink(self._now, self.identity, event)
+
+
+class Transmit(NamedTuple):
+    """A segment to send now over `path`, cut into pieces of `segment_size` payload bytes.
+
+    It may be longer than a packet can be: `wire.train` has the pieces that devices take.
+    """
+
+    connection: Connection
+    path: int
+    segment: Segment
+    segment_size: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from omtcp.core.ranges import RangeSet
 
 
@@ -71,7 +73,7 @@ class LossShare:
 
     __slots__ = ("value",)
 
-    SEGMENTS = 64
+    SEGMENTS: Final = 64
 
     def __init__(self) -> None:
         self.value = 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from omtcp.errors import LocalError, WireError
-from omtcp.wire.buffer import Buffer
+from omtcp.wire.buffer import Buffer, View
 from omtcp.wire.checksum import internet_checksum
 
 PROTOCOL_ICMP = 1
@@ -47,7 +47,7 @@ class Datagram:
     """Of `payload`; for IPv6 that which follows the extension headers."""
     ecn: int
     hop_limit: int
-    payload: memoryview
+    payload: View
     flow_label: int = 0
     """0 for IPv4."""
 

@@ -60,7 +60,7 @@ class InverseLoss:
 
 def _average(intervals: list[int]) -> float:
     pairs = list(zip(_WEIGHTS, intervals, strict=False))
-    return sum(w * i for w, i in pairs) / sum(w for w, _ in pairs)
+    return sum((w * i for w, i in pairs), 0.0) / sum((w for w, _ in pairs), 0.0)
 
 
 def cubic_like(*, cwnd: int, ssthresh: int, mss: int) -> float:
