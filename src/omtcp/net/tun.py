@@ -71,7 +71,7 @@ class Tun:
         self._fd = fd
         self.name = name
         self.mtu = mtu
-        self._headers: dict[tuple[int, int, int, int, bool], bytes] = {}
+        self._headers: dict[tuple[int, int, int, int, int], bytes] = {}
         self._read_header = bytearray(vnet.HEADER_LENGTH)
 
     @classmethod
@@ -133,11 +133,9 @@ class Tun:
         length = len(payload[0]) if len(payload) == 1 else sum(map(len, payload))
         if length <= segment_size:
             segment_size = 0
-        ecn = header[ip_header_length + _TCP_FLAGS] & CWR != 0
-        key = (header[0] >> 4, ip_header_length, len(header), segment_size, ecn)
-        vnet_header = self._headers.get(key)
-        if vnet_header is None:
-            vnet_header = self._remember(key)
+        cwr = header[ip_header_length + _TCP_FLAGS] & CWR
+        key = (header[0], ip_header_length, len(header), segment_size, cwr)
+        vnet_header = self._headers.get(key) or self._remember(key)
         if len(payload) > IOV_MAX - 2:
             payload = (_gather(payload),)
         try:
@@ -172,14 +170,14 @@ class Tun:
         flags = self._read_header[0]
         return length - vnet.HEADER_LENGTH, flags & _KNOWN_GOOD != 0
 
-    def _remember(self, key: tuple[int, int, int, int, bool]) -> bytes:
-        version, ip_header_length, header_length, segment_size, ecn = key
+    def _remember(self, key: tuple[int, int, int, int, int]) -> bytes:
+        first_octet, ip_header_length, header_length, segment_size, cwr = key
         packed = vnet.tcp_header(
-            version=version,
+            version=first_octet >> 4,
             ip_header_length=ip_header_length,
             header_length=header_length,
             segment_size=segment_size,
-            ecn=ecn,
+            ecn=cwr != 0,
         )
         if len(self._headers) >= 1024:  # a peer cannot make us remember without bound
             self._headers.clear()

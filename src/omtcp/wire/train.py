@@ -5,6 +5,7 @@ the sequence number differs.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from struct import Struct
 
 from omtcp.wire.buffer import Buffer
@@ -16,6 +17,9 @@ Packet = tuple[Buffer, tuple[Buffer, ...]]
 """IP and TCP header, and the payload in pieces."""
 
 _SEQ = Struct("!I")
+_SEQ_AT = 4
+"""Of the sequence number in the TCP header; the flags are so many octets further on."""
+_FLAGS_BEHIND = 9
 
 
 def super_segment_size(segment_size: int) -> int:
@@ -34,36 +38,29 @@ def packets(writer: HeaderWriter, segment: Segment, segment_size: int) -> Iterat
     if length <= size:
         yield writer.header(segment), segment.payload
         return
-    piece = Segment(
-        segment.source_port,
-        segment.destination_port,
-        segment.seq,
-        segment.ack,
-        segment.flags & ~(FIN | PSH),
-        segment.window,
-        sack=segment.sack,
-        timestamps=segment.timestamps,
-        user_timeout=segment.user_timeout,
-        length=size,
-        ecn=segment.ecn,
-    )
-    header = bytearray(writer.header(piece))
-    seq_at = writer.ip_header_length + 4
-    last = (length - 1) // size * size
     pieces = _cut(segment.payload, size)
-    for start in range(0, last, size):
-        if start:
-            _SEQ.pack_into(header, seq_at, segment.seq + start & SEQ_MASK)
-            header[seq_at + 9] &= ~CWR
-        yield header, next(pieces)
+    last = pieces.pop()
+    piece = replace(segment, flags=segment.flags & ~(FIN | PSH), length=size)
+    header = bytearray(writer.header(piece))
+    seq_at = writer.ip_header_length + _SEQ_AT
+    seq = segment.seq
+    for payload in pieces:
+        yield header, payload
+        seq = seq + size & SEQ_MASK
+        _SEQ.pack_into(header, seq_at, seq)
+        header[seq_at + _FLAGS_BEHIND] &= ~CWR
     piece.flags = segment.flags & ~CWR
-    piece.seq = segment.seq + last & SEQ_MASK
-    piece.length = length - last
-    yield writer.header(piece), next(pieces)
+    piece.seq = seq
+    piece.length = length - len(pieces) * size
+    yield writer.header(piece), last
 
 
-def _cut(payload: tuple[Buffer, ...], size: int) -> Iterator[tuple[Buffer, ...]]:
+def _cut(payload: tuple[Buffer, ...], size: int) -> list[tuple[Buffer, ...]]:
     """The octets in pieces of `size`, the last one shorter."""
+    if len(payload) == 1:
+        view = memoryview(payload[0])
+        return [(view[at : at + size],) for at in range(0, len(view), size)]
+    pieces: list[tuple[Buffer, ...]] = []
     parts: list[Buffer] = []
     room = size
     for buffer in payload:
@@ -71,7 +68,7 @@ def _cut(payload: tuple[Buffer, ...], size: int) -> Iterator[tuple[Buffer, ...]]
         start = 0
         while len(view) - start >= room:
             parts.append(view[start : start + room])
-            yield tuple(parts)
+            pieces.append(tuple(parts))
             parts.clear()
             start += room
             room = size
@@ -79,4 +76,5 @@ def _cut(payload: tuple[Buffer, ...], size: int) -> Iterator[tuple[Buffer, ...]]
             parts.append(view[start:])
             room -= len(view) - start
     if parts:
-        yield tuple(parts)
+        pieces.append(tuple(parts))
+    return pieces
