@@ -49,6 +49,11 @@ class Pacer:
         """From one burst to the next, as far as timers can tell them apart."""
         return TICK_NS + self._late_ns
 
+    @property
+    def unpaced(self) -> bool:
+        """Whether the rate is known to be so high that bursts may follow one another at once."""
+        return self._rate >= UNPACED_RATE
+
     def update(self, *, cwnd: int, srtt_ns: int, eager: bool) -> None:
         """The window or the round trip changed; `eager` asks for the higher gain."""
         if not srtt_ns:

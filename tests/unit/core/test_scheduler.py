@@ -2,7 +2,7 @@
 
 import pytest
 
-from omtcp.core.scheduler import Refusal, for_new_data, for_retransmission, in_order
+from omtcp.core.scheduler import RUN, Refusal, for_new_data, for_retransmission, in_order
 from omtcp.core.subflow import PathState, Subflow
 
 from .sending import MSS, SECOND, make_subflow
@@ -62,6 +62,17 @@ class TestNewData:
         a = path(0, 10, cwnd=100)  # 10 segments a millisecond
         assert new_data(a) == (0, 10 * MSS)
         assert new_data(a, remaining=10_500) == (0, 10 * MSS)
+
+    def test_a_few_bursts_where_nothing_is_paced(self) -> None:
+        a = path(0, 1, cwnd=3000)
+        burst = a.quantum
+        assert new_data(a) == (0, burst)
+        a.pace(PLENTY)  # 3 GB/s
+        assert new_data(a) == (0, RUN * burst)
+        a.in_flight = 3000 * MSS - (2 * burst + 1500)
+        assert new_data(a) == (0, 2 * burst)
+        a.in_flight = 3000 * MSS - (burst - 1)
+        assert new_data(a) == (None, 0)
 
     def test_the_end_of_the_data_as_it_is(self) -> None:
         a = path(0, 100, cwnd=10)
