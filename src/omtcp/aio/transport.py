@@ -56,19 +56,22 @@ class Transport(asyncio.Transport):
     def connect(self, protocol: asyncio.Protocol) -> None:
         """Introduce the protocol; called once."""
         self._protocol = protocol
-        self._guard(lambda: protocol.connection_made(self))
+        try:
+            protocol.connection_made(self)
+        except Exception:
+            self._fail()
 
     def handle_event(self, event: Event) -> None:
         """The core says that something happened."""
-        self._guard(lambda: self._handle(event))
-
-    def _guard(self, call: Callable[[], None]) -> None:
-        """An error in a protocol ends its own connection and no other."""
         try:
-            call()
+            self._handle(event)
         except Exception:
-            _log.exception("%s: the protocol failed", self._connection.flow.peer)
-            self.abort()
+            self._fail()
+
+    def _fail(self) -> None:
+        """An error in a protocol, just caught, ends its own connection and no other."""
+        _log.exception("%s: the protocol failed", self._connection.flow.peer)
+        self.abort()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Readable):
@@ -83,13 +86,12 @@ class Transport(asyncio.Transport):
 
     def _deliver(self) -> None:
         """Pass on what has arrived, unless the protocol paused; then the window closes."""
-        while self._reading and not self._lost:
-            data = self._connection.read(READ_SIZE)
-            if not data:
-                break
+        connection = self._connection
+        while connection.readable and self._reading and not self._lost:
+            data = connection.read(READ_SIZE)
             if self._protocol is not None and not self._closing:
                 self._protocol.data_received(data)
-            self._wake(self._connection)
+            self._wake(connection)
         if self._eof and self._reading and not self._closing and self._protocol is not None:
             self._eof = False
             if not self._protocol.eof_received():
@@ -180,7 +182,13 @@ class Transport(asyncio.Transport):
         if not self._reading:
             self._reading = True
             # Not at once: no protocol expects data while it is still in its own call.
-            asyncio.get_running_loop().call_soon(self._guard, self._deliver)
+            asyncio.get_running_loop().call_soon(self._resume_reading)
+
+    def _resume_reading(self) -> None:
+        try:
+            self._deliver()
+        except Exception:
+            self._fail()
 
     def is_reading(self) -> bool:
         """Whether data is delivered as it arrives."""

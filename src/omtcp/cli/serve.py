@@ -19,6 +19,7 @@ from rich.live import Live
 
 from omtcp import aio
 from omtcp.apps.fileserver import FileServer
+from omtcp.cli.garbage import collect_rarely
 from omtcp.cli.live import LiveView
 from omtcp.control.places import default_path
 from omtcp.control.server import control_socket
@@ -209,6 +210,7 @@ def serve(
         control=default_path(address, port) if control is None else Path(control),
         events=sink,
     )
+    collect_rarely()
     try:
         asyncio.run(run_site(site))
     finally:

@@ -79,7 +79,9 @@ class Connection:
         "_composer",
         "_control",
         "_dirty",
+        "_end",
         "_events",
+        "_last_slack_ns",
         "_notify_below",
         "_now",
         "_opening",
@@ -143,6 +145,9 @@ class Connection:
         self._acks: AckIntake | None = None
         self._notify_below: int | None = None
         self._dirty = False
+        self._end = 0
+        """Where our stream ended, and what `slack_ns` was, once the sender is gone."""
+        self._last_slack_ns = 0
 
     # Opening
 
@@ -331,6 +336,8 @@ class Connection:
                 return True
             self._receiver.ack_now = True  # a challenge, RFC 5961 section 5.2
             return False
+        if self.state is State.TIME_WAIT:
+            return True
         if segment.ack != seq_add(self._composer.iss, 1):  # in SYN-RECEIVED
             self._refuse(segment)
             return False
@@ -433,6 +440,11 @@ class Connection:
         self._notify_below = mark
 
     @property
+    def readable(self) -> int:
+        """Bytes that `read` can take now."""
+        return self._receiver.readable
+
+    @property
     def unsent(self) -> int:
         """Bytes written and never sent."""
         if self.sender is None:
@@ -442,12 +454,17 @@ class Connection:
     @property
     def slack_ns(self) -> int:
         """For how long ACKs may wait to be read together: a tenth of the round trip."""
-        return self.sender.best.rtt.srtt_ns // 10 if self.sender else 0
+        return self.sender.best.rtt.srtt_ns // 10 if self.sender else self._last_slack_ns
 
     @property
     def over(self) -> bool:
         """Whether nothing more will happen that concerns the application."""
         return self.state in (State.CLOSED, State.TIME_WAIT)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is established or over, and nothing of ours is under way."""
+        return self.over or (self.sender is not None and not self.sender.busy)
 
     @property
     def has_events(self) -> bool:
@@ -515,7 +532,7 @@ class Connection:
 
     @property
     def _nxt(self) -> int:
-        return self.sender.board.nxt if self.sender else 0
+        return self.sender.board.nxt if self.sender else self._end
 
     @property
     def _path(self) -> int:
@@ -636,10 +653,21 @@ class Connection:
             self._timers.set(Timer.TIME_WAIT, now + self.config.time_wait_ns)
             self._report_closed("closed")
             self._events.append(Closed(None))
+            self._retire()
         elif self.state is State.CLOSED:
             self._finish(None, None)
         elif self.state is State.FIN_WAIT_2:
             self._timers.set(Timer.TIME_WAIT, now + self.config.orphan_timeout_ns)
+
+    def _retire(self) -> None:
+        """All was sent and arrived: to wait for a FIN that is repeated takes no sender."""
+        sender = self.sender
+        if sender is not None:
+            self._end = sender.board.nxt
+            self._last_slack_ns = self.slack_ns
+            self._opening.path = sender.best.index
+            sender.retire()
+        self.sender = self._acks = None
 
     def _finish(
         self, error: OmtcpError | None, event: Input | None, reason: str | None = None
@@ -650,7 +678,7 @@ class Connection:
             self._advance(event)
         self._timers.stop_all()
         if self.sender is not None:
-            self.sender.buffer.clear()
+            self.sender.retire()
         if not was_over:
             self._report_closed(reason or ("reset" if error else "closed"))
             self._events.append(Closed(error))

@@ -19,7 +19,7 @@ from omtcp.core.config import MILLISECOND, Config, Coupling
 from omtcp.core.congestion.coupling import COUPLINGS, Flow, Share
 from omtcp.core.shared_bottleneck import SharedBottlenecks
 from omtcp.core.subflow import Subflow
-from omtcp.trace.events import Event, WindowChanged
+from omtcp.trace.events import Event
 
 OUT_OF_TURN = 0.1
 """Growth of a suspect while it is another's turn, as a part of its share. Not zero: that means to
@@ -152,9 +152,7 @@ class Coupler:
         subflow.controller.on_loss(now=now, in_flight=subflow.in_flight)
         subflow.begin_reduction(subflow.in_flight)
         if self._report:
-            controller = subflow.controller
-            cwnd, ssthresh = controller.cwnd, controller.ssthresh
-            self._report(WindowChanged(subflow.index, cwnd, ssthresh, "coupled"))
+            self._report(subflow.window_changed("coupled"))
 
     def _interval(self, subflow: Subflow) -> _LossInterval:
         return self._losses.setdefault(subflow, _LossInterval())

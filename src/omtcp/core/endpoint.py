@@ -363,11 +363,18 @@ class Endpoint:
             self.discard(next(iter(self._waiting)))
 
     def poll_due(self, now: int) -> Connection | None:
-        """The next connection whose `handle_timeout` is to be called now, instead of ours."""
-        connection = self._agenda.pop_due(now)
-        if connection is not None:
-            self._ready[connection] = None
-        return connection
+        """The next connection whose `handle_timeout` is to be called now, instead of ours.
+
+        A quiet one whose deadline moved later since it was noted is not bothered.
+        """
+        while (connection := self._agenda.pop_due(now)) is not None:
+            at = connection.poll_timeout(now) if connection.quiet else now
+            if at is not None and at <= now:
+                self._ready[connection] = None
+                return connection
+            if at is not None:
+                self._agenda.put(connection, at)
+        return None
 
     def poll_timeout(self) -> int | None:
         """When `handle_timeout` is to be called next; None for never."""

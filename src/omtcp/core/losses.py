@@ -12,7 +12,7 @@ from enum import StrEnum
 from omtcp.core.scoreboard import Scoreboard, Send
 from omtcp.core.subflow import Subflow
 from omtcp.core.undo import Undo
-from omtcp.trace.events import Event, WindowChanged
+from omtcp.trace.events import Event
 
 
 class Kind(StrEnum):
@@ -40,7 +40,7 @@ class Losses:
     def __init__(self, scoreboard: Scoreboard, report: Callable[[Event], None] | None) -> None:
         self._scoreboard = scoreboard
         self.report = report
-        self.undo = Undo(self.window_changed)
+        self.undo = Undo(report)
 
     def take(self, subflow: Subflow, below: int | None, kind: Kind) -> list[tuple[int, int, int]]:
         """Move what is outstanding at positions under `below` to `lost`.
@@ -98,5 +98,4 @@ class Losses:
     def window_changed(self, subflow: Subflow, reason: str) -> None:
         """Trace a window that was cut or restarted."""
         if self.report:
-            controller = subflow.controller
-            self.report(WindowChanged(subflow.index, controller.cwnd, controller.ssthresh, reason))
+            self.report(subflow.window_changed(reason))

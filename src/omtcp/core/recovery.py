@@ -22,6 +22,11 @@ NEW_SEGMENTS = 2
 """What F-RTO sends of new data (RFC 5682 section 3.1, step 2b)."""
 
 
+def no_new_data() -> bool:
+    """What there is of new data before and after a sender has any."""
+    return False
+
+
 class Recovery:
     """Loss detection per subflow, and the timers of all."""
 
@@ -56,7 +61,7 @@ class Recovery:
         self._pings = pings
         self.losses = Losses(scoreboard, report)
         self.silence = Silence(config, subflows, self.losses, pings)
-        self.has_new_data: Callable[[], bool] = lambda: False
+        self.has_new_data: Callable[[], bool] = no_new_data
         """Whether there is data never sent, and room for it at the receiver."""
 
     # Losses within a subflow

@@ -22,7 +22,7 @@ from omtcp.core.pings import Pings
 from omtcp.core.plain_recovery import PlainRecovery
 from omtcp.core.pooling import Pool
 from omtcp.core.primary import PrimaryChooser
-from omtcp.core.recovery import Recovery
+from omtcp.core.recovery import Recovery, no_new_data
 from omtcp.core.reinjection import Reinjection
 from omtcp.core.scheduler import carriers, for_new_data, for_retransmission, in_order
 from omtcp.core.scoreboard import Scoreboard
@@ -156,6 +156,11 @@ class Sender:
     def close(self) -> None:
         """No more data: a FIN follows what was written."""
         self.closing = True
+
+    def retire(self) -> None:
+        """Nothing more will be asked of it: let go of what would keep its memory in a circle."""
+        self.buffer.clear()
+        self.recovery.has_new_data = no_new_data
 
     @property
     def end(self) -> int:

@@ -17,6 +17,7 @@ from omtcp.core.rack import Rack
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
 from omtcp.core.tail_loss_probe import TailLossProbe
+from omtcp.trace.events import WindowChanged
 from omtcp.wire.train import super_segment_size
 
 if TYPE_CHECKING:
@@ -194,6 +195,11 @@ class Subflow:
     def status(self) -> str:
         """Its state in one word, for people and traces."""
         return "drained" if self.drained else self.state
+
+    def window_changed(self, reason: str) -> WindowChanged:
+        """For the trace: its window was cut, or given back."""
+        controller = self.controller
+        return WindowChanged(self.index, controller.cwnd, controller.ssthresh, reason)
 
     @property
     def has_met_its_limit(self) -> bool:

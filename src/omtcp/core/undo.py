@@ -20,6 +20,7 @@ from typing import NamedTuple
 from omtcp.core.delivery import Episode
 from omtcp.core.ranges import RangeMap
 from omtcp.core.subflow import Subflow
+from omtcp.trace.events import Event
 
 REMEMBERED = 256
 """Ranges that are kept; of more, those furthest to the left are forgotten."""
@@ -37,13 +38,13 @@ class Undo:
     """Remembers which loss each retransmitted range was charged to."""
 
     __slots__ = (
-        "_on_undone",
+        "_report",
         "_taken",
     )
 
-    def __init__(self, on_undone: Callable[[Subflow, str], None]) -> None:
-        """`on_undone` is told of a window that was given back."""
-        self._on_undone = on_undone
+    def __init__(self, report: Callable[[Event], None] | None) -> None:
+        """`report` takes trace events."""
+        self._report = report
         self._taken: RangeMap[_Taken | None] = RangeMap()
 
     def on_lost(self, subflow: Subflow, start: int, end: int, *, by_order: bool) -> None:
@@ -85,4 +86,5 @@ class Undo:
         subflow.episode.reduced = False
         if subflow.controller.undo():
             subflow.recovery_position = min(subflow.recovery_position, subflow.order.edge)
-            self._on_undone(subflow, "undo")
+            if self._report:
+                self._report(subflow.window_changed("undo"))

@@ -71,6 +71,9 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
         self._soon = False
+        self._draining = False
+        self._turn: Connection | None = None
+        """Who has its turn in a drain, and so needs no other for what it does meanwhile."""
         self.on_stray: Callable[[bytes], object] | None = None
         """Is given ICMP errors that matter to a connection that is not here."""
         self.malformed = 0
@@ -100,7 +103,13 @@ class Driver:
 
     def wake(self, connection: Connection) -> None:
         """The application called a verb of `connection`: send what came of it soon."""
+        if connection is self._turn:
+            return
         self._endpoint.touch(connection)
+        if not self._draining:
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._soon:
             self._soon = True
             self._loop.call_soon(self._on_soon)
@@ -252,6 +261,7 @@ class Driver:
     def _fail(self, connection: Connection | None) -> None:
         """A bug of ours, just caught, ends the connection that met it and no other."""
         self._slack_ns = 0
+        self._turn = None
         if connection is None:
             _log.exception("internal error")
             return
@@ -262,6 +272,16 @@ class Driver:
 
     def _drain(self, now: int) -> None:
         """Send and tell what there is, or a round of it; the rest follows soon."""
+        self._draining = True
+        try:
+            left = self._drain_round(now)
+        finally:
+            self._draining = False
+        if left <= 0:
+            self._flush_soon()
+
+    def _drain_round(self, now: int) -> int:
+        """How much of the round is left over."""
         endpoint = self._endpoint
         while (reply := endpoint.poll_reply()) is not None:
             self._reply(reply)
@@ -273,9 +293,7 @@ class Driver:
                 left -= self._drain_connection(now, connection)
             except Exception:
                 self._fail(connection)
-        if left <= 0 and not self._soon:
-            self._soon = True
-            self._loop.call_soon(self._on_soon)
+        return left
 
     def _reply(self, reply: Reply) -> None:
         flow, segment, path = reply
@@ -293,7 +311,9 @@ class Driver:
 
         Events first, since they lead to writes.
         """
+        self._turn = connection
         self._tell(connection)
+        self._turn = None
         sent = 0
         while sent < SEND_BATCH and (transmit := connection.poll_transmit(now)) is not None:
             sent += self._send(transmit)

@@ -259,3 +259,42 @@ def test_who_was_ready_first_has_its_turn_first() -> None:
     assert [end.next_ready(), end.next_ready()] == [second, first]
     end.touch(second)
     assert [end.next_ready(), end.next_ready(), end.next_ready()] == [third, second, None]
+
+
+def test_one_in_time_wait_has_no_sender_and_answers_a_repeated_fin() -> None:
+    end = endpoint()
+    connection = shake(end, 1000)
+    connection.write(b"data")
+    connection.close()
+    end.touch(connection)
+    sent = pump(end)
+    ours = seq_add(sent[-1].seq, sent[-1].length + 1)
+    fin = segment(1000, FIN | ACK, seq=8, ack=ours)
+    end.handle_segment(NOW, THERE, fin)
+    pump(end)
+    assert state(connection) is State.TIME_WAIT
+    assert connection.sender is None
+    late = NOW + 59 * SECOND
+    end.handle_segment(late, THERE, fin)
+    (answer,) = pump(end, late)
+    assert (answer.flags, answer.seq, answer.ack) == (ACK, ours, 9)
+    end.handle_segment(late, THERE, segment(1000, ACK, seq=9, ack=ours))
+    assert pump(end, late) == []
+    end.handle_timeout(late + 59 * SECOND)
+    assert state(connection) is State.TIME_WAIT, "the wait begins anew with every FIN"
+
+
+def test_an_early_reminder_of_a_quiet_connection_disturbs_nobody() -> None:
+    end = endpoint()
+    connection = shake(end, 1000)
+    at = end.poll_timeout()
+    assert at is not None
+    connection.close()
+    end.touch(connection)
+    (fin,) = pump(end)
+    end.handle_segment(NOW, THERE, segment(1000, FIN | ACK, seq=8, ack=seq_add(fin.seq, 1)))
+    pump(end)
+    assert at < NOW + 60 * SECOND
+    assert end.poll_due(at) is None
+    assert end.next_ready() is None
+    assert end.poll_timeout() == NOW + 60 * SECOND

@@ -11,7 +11,7 @@ import pytest
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
-from omtcp.core.events import Closed, Established, Readable
+from omtcp.core.events import Closed, Established, Event, Readable
 from omtcp.core.state import State
 from omtcp.errors import PathError
 from omtcp.net.driver import SEND_BATCH, SEND_ROUND, Driver
@@ -396,5 +396,39 @@ def test_stop_leaves_nothing_in_the_loop() -> None:
         ends.close()
         ends.driver.stop()
         assert len(loop.jumping.get_map()) == 1, "only the loop's own descriptor"
+
+    run(main)
+
+
+def test_what_an_application_does_in_its_turn_is_sent_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No turn of its own, and no round of the event loop, for an answer written at once."""
+
+    async def main(loop: JumpingLoop) -> None:
+        turns: list[Connection] = []
+        real = Driver._drain_connection
+
+        def counted(driver: Driver, now: int, connection: Connection) -> int:
+            if driver is ends.driver:
+                turns.append(connection)
+            return real(driver, now, connection)
+
+        def answer(connection: Connection, event: Event) -> None:
+            if isinstance(event, Readable):
+                connection.write(connection.read())
+                ends.driver.wake(connection)
+
+        ends = Ends(loop, on_event=answer)
+        client = ends.connect()
+        await ends.settle()
+        monkeypatch.setattr(Driver, "_drain_connection", counted)
+        client.write(b"hello")
+        ends.client.wake(client)
+        await ends.settle()
+        assert client.read() == b"hello"
+        assert len(turns) == 2, "the question and its answer; the ACK of that"
+        assert not ends.driver._soon
+        ends.close()
 
     run(main)

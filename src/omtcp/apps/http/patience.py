@@ -49,9 +49,18 @@ class Deadline:
             self._timer.cancel()
             self._timer = None
 
+    def end(self) -> None:
+        """Never expire any more, and hold nobody."""
+        self.cancel()
+        self._expired = _nobody
+
     def _check(self) -> None:
         self._timer = None
         if self._loop.time() < self._moment:
             self._timer = self._loop.call_at(self._moment, self._check)
         else:
             self._expired()
+
+
+def _nobody() -> None:
+    """Whom a deadline calls that has ended."""

@@ -115,11 +115,12 @@ class HttpProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self._phase = _Phase.CLOSING
-        self._deadline.cancel()
+        self._deadline.end()
         self._windows = None
         if self._download is not None:
             failed = exc is not None or self._download.queued < self._download.total
             self._downloads.finish(self._download, failed=failed)
+            self._download = None
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and answer what is complete."""
