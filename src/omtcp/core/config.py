@@ -24,15 +24,13 @@ class Coupling(StrEnum):
     """How the windows of the paths depend on one another while all of them grow."""
 
     AUTO = "auto"
-    """Paths that seem to share a bottleneck are coupled, the others are not."""
+    """Of paths that seem to share a bottleneck one carries data; the others are not coupled."""
     UNCOUPLED = "uncoupled"
     SHARED = "shared"
     """The paper's eq. 1 (P7)."""
     LIA = "lia"
     OLIA = "olia"
     BALIA = "balia"
-    FUSED = "fused"
-    """One TCP over several paths, with common losses."""
 
 
 class LossCorrection(StrEnum):

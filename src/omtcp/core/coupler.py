@@ -4,10 +4,10 @@ Shares depend on windows and round trips. They are computed anew once per round 
 path, and whenever a window was cut (RFC 6356 section 4 asks for no more); ACKs in between use what
 is there.
 
-With `auto`, paths that are found to share a bottleneck are fused and the others are on their own.
-Nothing is known at first, and then every path is on its own too: distinct uplinks are what a
-connection is given several paths for, and the price of a mistake is lower on this side, some two
-seconds of a second flow's worth at a bottleneck against half the growth on every path.
+With `auto`, of paths that are found to share a bottleneck one carries data, and the others rest
+until it fails: all of them would meet in one queue, where together they can have no more than one,
+and nothing is as fair as one TCP. Other paths are on their own. Nothing is known at first, and then
+every path is on its own: distinct uplinks are what a connection is given several paths for.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from omtcp.trace.events import Event
 OUT_OF_TURN = 0.1
 """Growth of a suspect while it is another's turn, as a part of its share. Not zero: that means to
 hold, and to catch up later."""
-FUSED_OUT_OF_TURN = 0.3
-"""The same once it is fused with others: enough to tell if the verdict becomes wrong."""
+SIMILAR = 0.75
+"""Of paths that deliver at least so much of what the best does, the nearest is taken."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,6 @@ class Coupler:
         "_due_at",
         "_fair",
         "_losses",
-        "_report",
         "_subflows",
         "bottlenecks",
     )
@@ -59,7 +58,6 @@ class Coupler:
     ) -> None:
         self._fair = config.fair
         self._subflows = subflows
-        self._report = report
         self._chosen = config.coupling
         self.bottlenecks: SharedBottlenecks | None = None
         if config.coupling is Coupling.AUTO:
@@ -81,16 +79,11 @@ class Coupler:
         self._due_at = 0
 
     def on_loss(self, now: int, subflow: Subflow) -> None:
-        """A congestion event on `subflow`: all shares are due, and those fused with it lose too."""
+        """A congestion event on `subflow`: all shares are due."""
         interval = self._interval(subflow)
         interval.last = subflow.delivered - interval.since
         interval.since = subflow.delivered
         self._due_at = 0
-        for group in self._groups():
-            if subflow in group and self._rule(group) is Coupling.FUSED:
-                for other in group:
-                    if other is not subflow:
-                        self._reduce(now, other)
 
     def on_sample(self, now: int, subflow: Subflow, rtt_ns: int) -> None:
         """A round trip was measured."""
@@ -104,55 +97,44 @@ class Coupler:
         usable = [flow for flow in self._subflows if flow.usable and flow.rtt.has_sample]
         if not usable:
             return
-        for group in self._groups():
-            self._couple(now, [subflow for subflow in group if subflow in usable], group)
+        if self.bottlenecks is not None:
+            for group in self.bottlenecks.groups:
+                self._appoint(group)
+        rule = Coupling.UNCOUPLED if self._chosen is Coupling.AUTO else self._chosen
+        shares = COUPLINGS[rule]([self._flow(subflow) for subflow in usable], self._fair)
+        for subflow, share in zip(usable, shares, strict=True):
+            self._apply(subflow, share, self._pace(now, subflow))
         self._due_at = now + max(min(flow.rtt.srtt_ns for flow in usable), MILLISECOND)
 
-    def _groups(self) -> list[list[Subflow]]:
-        return [self._subflows] if self.bottlenecks is None else self.bottlenecks.groups
+    def _appoint(self, group: Sequence[Subflow]) -> None:
+        """Have one of `group` carry data for all."""
+        able = [subflow for subflow in group if subflow.usable and not subflow.timeouts]
+        able = [subflow for subflow in able if not subflow.lossy] or able
+        carrier = self._carrier(group, able)
+        for subflow in group:
+            subflow.carrier = carrier if subflow is not carrier else None
 
-    def _rule(self, group: Sequence[Subflow]) -> Coupling:
-        if self.bottlenecks is None:
-            return self._chosen
-        return Coupling.FUSED if len(group) > 1 else Coupling.UNCOUPLED
+    @staticmethod
+    def _carrier(group: Sequence[Subflow], able: Sequence[Subflow]) -> Subflow | None:
+        """Of the cheapest who does already, else the nearest of those that deliver much."""
+        least = min((subflow.cost for subflow in able), default=0)
+        cheap = [subflow for subflow in able if subflow.cost == least]
+        for subflow in group:
+            if subflow.carrier in cheap:
+                return subflow.carrier
+        most = max((subflow.rate.value for subflow in cheap), default=0)
+        good = [subflow for subflow in cheap if subflow.rate.value >= SIMILAR * most]
+        return min(good, key=lambda subflow: subflow.rtt.recent_min_rtt_ns, default=None)
 
-    def _couple(self, now: int, subflows: Sequence[Subflow], group: Sequence[Subflow]) -> None:
-        rule = self._rule(group)
-        fused = rule is Coupling.FUSED
-        shares = COUPLINGS[rule]([self._flow(subflow) for subflow in subflows], self._fair)
-        for subflow, share in zip(subflows, shares, strict=True):
-            subflow.fused = fused
-            self._apply(subflow, share, self._pace(now, subflow, fused))
-
-    def _pace(self, now: int, subflow: Subflow, fused: bool) -> float:
-        """What a share is multiplied by while it is tested whether the bottleneck is shared.
-
-        Those that are fused grow by turns as much as they would together. Suspects, which still
-        have whole shares, only give some up.
-        """
+    def _pace(self, now: int, subflow: Subflow) -> float:
+        """What the growth of a suspect is multiplied by."""
         turn = None if self.bottlenecks is None else self.bottlenecks.turn(now, subflow)
-        if turn is None:
-            return 1.0
-        if fused:
-            return 2 - FUSED_OUT_OF_TURN if turn else FUSED_OUT_OF_TURN
-        return 1.0 if turn else OUT_OF_TURN
+        return OUT_OF_TURN if turn is False else 1.0
 
     @staticmethod
     def _apply(subflow: Subflow, share: Share, pace: float) -> None:
         subflow.growth = min(1.0, share.growth * pace)
-        controller = subflow.controller
-        controller.backoff = share.backoff
-        controller.clock = None if share.clock is None else share.clock * pace
-
-    def _reduce(self, now: int, subflow: Subflow) -> None:
-        """Have `subflow` take part in another's congestion event, once per round trip."""
-        if subflow.in_recovery or not subflow.in_flight or not subflow.usable:
-            return
-        subflow.recovery_position = subflow.position
-        subflow.controller.on_loss(now=now, in_flight=subflow.in_flight)
-        subflow.begin_reduction(subflow.in_flight)
-        if self._report:
-            self._report(subflow.window_changed("coupled"))
+        subflow.controller.backoff = share.backoff
 
     def _interval(self, subflow: Subflow) -> _LossInterval:
         return self._losses.setdefault(subflow, _LossInterval())

@@ -18,6 +18,9 @@ from omtcp.trace.events import Event, PingAnswered, PingSent
 
 # Of an idle path in good standing, while the connection is busy.
 IDLE_INTERVAL_NS = 500 * MILLISECOND
+# Of one that rests while another carries data in its place, to see whether the delays of both
+# still agree.
+RESTING_INTERVAL_NS = 50 * MILLISECOND
 # A connection with nothing to send asks a path only this often before it lets it rest.
 IDLE_ATTEMPTS = 8
 
@@ -54,6 +57,7 @@ class Pings:
         "_report",
         "_subflows",
         "_waiting",
+        "measured",
     )
 
     def __init__(
@@ -69,6 +73,8 @@ class Pings:
         self._report = report
         self._waiting: dict[int, tuple[Subflow, int]] = {}
         self._count = 0
+        self.measured: Callable[[int, Subflow, int], None] | None = None
+        """Told of (now, subflow, round trip in ns) of each answer."""
 
     def add(self, subflow: Subflow) -> None:
         """One more path, to be pinged at the next opportunity."""
@@ -87,6 +93,8 @@ class Pings:
         if subflow.state is PathState.ACTIVE and not subflow.timeouts:
             if not busy or subflow.in_flight:
                 return None
+            if subflow.resting:
+                return schedule.next_at
             return max(schedule.next_at, subflow.heard_at + IDLE_INTERVAL_NS)
         if not busy and schedule.attempts >= IDLE_ATTEMPTS:
             return None
@@ -127,7 +135,7 @@ class Pings:
         if subflow.state is PathState.DEFECTIVE:
             return self._config.slow_ping_interval_ns
         if subflow.state is PathState.ACTIVE and not subflow.timeouts:
-            return IDLE_INTERVAL_NS
+            return RESTING_INTERVAL_NS if subflow.resting else IDLE_INTERVAL_NS
         if subflow.state is PathState.UNTRIED:
             return self._config.ping_interval_ns
         eager = max(subflow.rtt.srtt_ns, EAGER_INTERVAL_NS) << max(attempts - EAGER_ATTEMPTS, 0)
@@ -147,6 +155,8 @@ class Pings:
         _schedule(subflow).attempts = 0
         if not subflow.in_flight or not subflow.rtt.has_sample:
             subflow.rtt.on_sample(now, now - sent_at)
+        if self.measured is not None:
+            self.measured(now, subflow, now - sent_at)
         subflow.hear(now, sent_at)
         if self._report:
             self._report(PingAnswered(subflow.index, now - sent_at))

@@ -37,6 +37,9 @@ CONVINCING = 1.03
 ALONE_FIRST_NS = 2 * SECOND
 ALONE_MOST_NS = 64 * SECOND
 
+RESTING = "bottleneck"
+"""The reason told for a path that is left out as it shares the bottleneck of another."""
+
 CHANCE_FIRST_NS = 10 * SECOND
 CHANCE_RAREST_NS = 80 * SECOND
 CHANCE_NS = SECOND
@@ -91,10 +94,14 @@ class Pool:
         return self._alone_until is not None
 
     def paths(self) -> list[Subflow]:
-        """The usable paths, the anchor first; the anchor alone while the guard wants it so."""
+        """The usable paths, the anchor first; the anchor alone while the guard wants it so.
+
+        Those that rest are left out.
+        """
         if self.guarded and self.anchor.usable and not self.anchor.timeouts:
             return [self.anchor]
-        return in_order(self._subflows, self.anchor)
+        paths = in_order(self._subflows, self.anchor)
+        return [path for path in paths if not path.resting] or paths
 
     def on_ack(self, now: int, *, una: int, window_size: int, hungry: bool) -> None:
         """Something was acknowledged, up to `una`; `hungry` says that there is more to send."""
@@ -117,7 +124,7 @@ class Pool:
     @staticmethod
     def alone(subflow: Subflow, window_size: int) -> float:
         """Bytes per second that a path would carry alone, as far as is known; 0 if unusable."""
-        if not subflow.usable or not subflow.rtt.has_sample:
+        if not subflow.usable or subflow.resting or not subflow.rtt.has_sample:
             return 0.0
         rate = subflow.rate.value or subflow.controller.cwnd * SECOND // subflow.rtt.srtt_ns
         return min(rate, window_size * SECOND / max(subflow.rtt.recent_min_rtt_ns, 1))
@@ -125,7 +132,11 @@ class Pool:
     def _choose(self, window_size: int) -> None:
         best = max(self._subflows, key=lambda subflow: self.alone(subflow, window_size))
         current = self.alone(self.anchor, window_size)
-        if not self.anchor.usable or self.alone(best, window_size) > BETTER * current:
+        if (
+            not self.anchor.usable
+            or self.anchor.resting
+            or self.alone(best, window_size) > BETTER * current
+        ):
             if best is not self.anchor:
                 self._since = None
             self.anchor = best
@@ -169,6 +180,8 @@ class Pool:
         for subflow in self._subflows:
             if not subflow.usable:
                 refusals.append(str(subflow.state))
+            elif subflow.resting:
+                refusals.append(RESTING)
             elif subflow is not self.anchor and subflow.refusal:
                 refusals.append(subflow.refusal)
                 if subflow.refusal == Refusal.DELAY:

@@ -121,15 +121,14 @@ def for_retransmission(now: int, paths: list[Subflow]) -> tuple[Subflow | None, 
 def _room(subflow: Subflow, remaining: int) -> int:
     """Bytes to send now on `subflow`, 0 to wait for more window.
 
-    Small gaps in the window are left until they add up to a burst worth a write, unless the window
-    is one of several in the place of one, where gaps in each would add up.
+    Small gaps in the window are left until they add up to a burst worth a write.
     """
     space = subflow.space
     mss = subflow.mss
     if space < mss and subflow.in_flight > 0:
         return 0
     quantum = subflow.quantum
-    if space < quantum and subflow.in_flight > quantum and remaining > space and not subflow.fused:
+    if space < quantum and subflow.in_flight > quantum and remaining > space:
         return 0
     room = min(max(space, mss), RUN * quantum if subflow.pacer.unpaced else quantum)
     if room >= remaining:

@@ -114,6 +114,7 @@ class Sender:
         """Who grows how fast when all paths do; else it is the primary's budget."""
         if config.mode is Mode.POOLED:
             self.coupler = Coupler(config, self.subflows, report)
+            self.pings.measured = self.coupler.on_sample
         first_subflow.state = PathState.ACTIVE
         self._multipath = multipath
         self._membership = Membership(

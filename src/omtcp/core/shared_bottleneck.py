@@ -13,9 +13,10 @@ queues in opposition. Unlike a correlation it wants the same milliseconds, not j
 Equal links that are used alike agree as well, as long as their windows happen to rise and fall in
 step. So agreement is a suspicion only. The windows of suspects then grow by turns (see `turn`): the
 delays of separate paths part company at once, those of one queue go on agreeing, whoever fills it.
-Only what was seen under that condition makes a verdict, and it stays under test for as long as it
-stands. Left out are slow start, whose delays rise everywhere, and intervals in which both windows
-were being cut, since it is we who cut them together once the verdict is made.
+Only what was seen under that condition makes a verdict. Then one of them carries data and the
+others rest, and the pings that go over these show whether its queue is theirs: if their delays no
+longer agree, the verdict falls, and another one of the same pair takes twice the evidence. Left out
+are slow start, whose delays rise everywhere, and intervals in which both windows were being cut.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ AGREEING = 0.8
 VERDICT_COUNT = 24
 APART = 0.5
 REVISION_COUNT = 48
+CAUTION_MOST = 5
+"""How often at most the evidence for a verdict doubles."""
 SIGNAL_NS = 0.6 * MILLISECOND
 """Delays that move less, as a root mean square, tell nothing: timers and batches move as much."""
 OUTLIER = 2.0
@@ -74,7 +77,13 @@ class _Pair:
     difference: float = 0.0
     """Σ (e_i - e_j)²."""
     count: float = 0.0
+    seen: int = 0
+    """Intervals since the last verdict, those that are forgotten as well."""
     verdict: Verdict = Verdict.APART
+    reason: float = 0.0
+    """The agreement that led to the verdict."""
+    revisions: int = 0
+    """How often it was found to be wrong that they share."""
 
     @property
     def agreement(self) -> float:
@@ -94,6 +103,7 @@ class _Pair:
         self.power = self.power * MEMORY + a * a + b * b
         self.difference = self.difference * MEMORY + (a - b) ** 2
         self.count = self.count * MEMORY + 1
+        self.seen += 1
 
     def _bound(self) -> float:
         """What is beyond counts as this much: the ACK of a lone segment may be 40 ms late."""
@@ -109,20 +119,25 @@ class _Pair:
         if self.verdict is Verdict.SUSPECTED:
             if self.count < VERDICT_COUNT or not self._telling:
                 return False
-            if self.agreement >= AGREEING:
-                return self._find(Verdict.SHARED, keep=True)
-            return self.agreement < APART and self._find(Verdict.APART)
-        return self.count >= REVISION_COUNT and self.agreement < APART and self._find(Verdict.APART)
+            if self.agreement < APART:
+                return self._find(Verdict.APART)
+            enough = self.seen >= VERDICT_COUNT << min(self.revisions, CAUTION_MOST)
+            return enough and self.agreement >= AGREEING and self._find(Verdict.SHARED)
+        if self.count < REVISION_COUNT or self.agreement >= APART or not self._telling:
+            return False
+        self.revisions += 1
+        return self._find(Verdict.APART)
 
     @property
     def _telling(self) -> bool:
         return self.power > 2 * self.count * SIGNAL_NS**2
 
-    def _find(self, verdict: Verdict, *, keep: bool = False) -> bool:
-        """Always True; the next verdict wants evidence of its own unless told to `keep` this."""
+    def _find(self, verdict: Verdict) -> bool:
+        """Always True; the next verdict wants evidence of its own."""
         self.verdict = verdict
-        if not keep:
-            self.power = self.difference = self.count = 0.0
+        self.reason = self.agreement
+        self.power = self.difference = self.count = 0.0
+        self.seen = 0
         return True
 
 
@@ -200,22 +215,26 @@ class SharedBottlenecks:
 
     def _comparable(self, now: int, first: Subflow, second: Subflow, pair: _Pair) -> bool:
         """Whether their delays say something: not while both rise or fall by our own doing."""
-        for subflow in (first, second):
-            if not subflow.usable or subflow.controller.in_slow_start:
-                return False
+        if not (first.usable and second.usable):
+            return False
+        if first.resting or second.resting:  # those that rest are compared with who carries
+            carrier, other = (first, second) if second.resting else (second, first)
+            return other.carrier is carrier and not carrier.controller.in_slow_start
+        if first.controller.in_slow_start or second.controller.in_slow_start:
+            return False
         if first.in_recovery and second.in_recovery:
             return False
         turn = self.turn(now, first)
         same, pair.turn = pair.turn is turn, turn
-        if pair.verdict is Verdict.APART:
-            return True
+        if pair.verdict is not Verdict.SUSPECTED:
+            return pair.verdict is Verdict.APART
         return same and self.turn(now, second) is not turn
 
     def _regroup(self) -> None:
         self._suspects = {
             subflow
             for pair, evidence in self._pairs.items()
-            if evidence.verdict is not Verdict.APART
+            if evidence.verdict is Verdict.SUSPECTED
             for subflow in pair
         }
         before = self.groups
@@ -223,7 +242,7 @@ class SharedBottlenecks:
         for subflow in self.subflows:
             apart = [g for g in groups if not any(self._shared(other, subflow) for other in g)]
             joined = [member for g in groups if g not in apart for member in g]
-            groups = [*apart, [*joined, subflow]]
+            groups = [*apart, sorted([*joined, subflow], key=lambda member: member.index)]
         self.groups = sorted(groups, key=lambda group: group[0].index)
         if self.groups != before and self.report:
             self.report(
@@ -238,4 +257,5 @@ class SharedBottlenecks:
         return pair is not None and pair.verdict is Verdict.SHARED
 
     def _least_agreement(self, group: Sequence[Subflow]) -> float:
-        return min((self.agreement(a, b) for a, b in combinations(group, 2)), default=1.0)
+        pairs = [pair for pair in combinations(group, 2) if self._shared(*pair)]
+        return min((self._pairs[pair].reason for pair in pairs), default=1.0)

@@ -63,6 +63,7 @@ class Subflow:
         "_acked",
         "_newest",
         "audition",
+        "carrier",
         "chance_until",
         "controller",
         "cost",
@@ -71,7 +72,6 @@ class Subflow:
         "drained",
         "episode",
         "frto",
-        "fused",
         "growth",
         "has_lost",
         "heard_at",
@@ -166,8 +166,8 @@ class Subflow:
 
         self.pacer = Pacer()
         self.growth = 1.0
-        self.fused = False
-        """Whether its window is one of several in the place of one TCP's."""
+        self.carrier: Subflow | None = None
+        """The path that carries data in its place, as both would meet in one queue."""
         self.limited = False
         """Whether the window, not data or the receiver, was what held transmission back at last."""
         self.refusal = ""
@@ -190,6 +190,12 @@ class Subflow:
     def usable(self) -> bool:
         """Whether data may be sent over it."""
         return self.state is PathState.ACTIVE and not self.drained
+
+    @property
+    def resting(self) -> bool:
+        """Whether another path carries data in its place, and can."""
+        carrier = self.carrier
+        return carrier is not None and carrier.usable and not carrier.timeouts
 
     @property
     def status(self) -> str:

@@ -1,15 +1,17 @@
 """When shares are dealt out, and what of."""
 
+from collections.abc import Callable
+
 import pytest
 
 from omtcp.core.config import Config, Coupling, Mode
 from omtcp.core.congestion.coupling import COUPLINGS, Share
 from omtcp.core.coupler import Coupler
 from omtcp.core.shared_bottleneck import SharedBottlenecks
-from omtcp.core.subflow import PathState
-from omtcp.trace.events import Event, WindowChanged
+from omtcp.core.subflow import PathState, Subflow
+from omtcp.trace.events import Event
 
-from .sending import MS, MSS, make_subflow
+from .sending import MS, MSS, SECOND, make_subflow
 
 A, B, C = 0, 1, 2
 
@@ -99,73 +101,97 @@ def test_uncoupled_paths_keep_whole_shares() -> None:
     assert rig.shares() == [1, 1]
 
 
-class TestFused:
-    def losing(self, rig: Rig, *members: int) -> list[int]:
-        """Every subflow has a window out, and the given ones lose; the windows after that."""
-        for subflow in rig.subflows:
-            subflow.send(0, 0, subflow.controller.cwnd)
-        for index in members:
-            rig.coupler.on_loss(100 * MS, rig.subflows[index])
-        return [subflow.controller.cwnd for subflow in rig.subflows]
-
-    def test_one_path_s_loss_is_the_others_congestion(self) -> None:
-        """The window of the path that lost is recovery's business."""
-        rig = Rig(Coupling.FUSED, 50, 50, 50)
-        assert self.losing(rig, A) == [100 * MSS, 50 * MSS, 50 * MSS]
-        assert rig.subflows[B].in_recovery
-        assert rig.subflows[B].reduction is not None
-
-    def test_once_per_round_trip(self) -> None:
-        rig = Rig(Coupling.FUSED, 50, 50)
-        assert self.losing(rig, A, A) == [100 * MSS, 50 * MSS]
-
-    def test_a_path_without_anything_under_way_is_left_alone(self) -> None:
-        rig = Rig(Coupling.FUSED, 50, 50)
-        rig.coupler.on_loss(0, rig.subflows[A])
-        assert rig.subflows[B].controller.cwnd == 100 * MSS
-
-    def test_other_couplings_leave_other_windows_alone(self) -> None:
-        """P11."""
-        for coupling in set(Coupling) - {Coupling.FUSED}:
-            rig = Rig(coupling, 50, 50)
-            assert self.losing(rig, A) == [100 * MSS, 100 * MSS]
-
-    def test_the_window_s_change_is_reported(self) -> None:
-        rig = Rig(Coupling.FUSED, 50, 50)
-        self.losing(rig, A)
-        assert rig.events == [WindowChanged(B, 50 * MSS, 50 * MSS, "coupled")]
-
-
 class TestAuto:
     def rig(self, *groups: tuple[int, ...], paths: int = 3) -> Rig:
         """A coupler that was told who shares what."""
         rig = Rig(Coupling.AUTO, *[50] * paths)
-        assert rig.coupler.bottlenecks is not None
-        rig.coupler.bottlenecks.groups = [[rig.subflows[i] for i in group] for group in groups]
+        self.judge(rig, *groups)
         rig.coupler.on_delivered(0)
         return rig
+
+    def judge(self, rig: Rig, *groups: tuple[int, ...]) -> None:
+        assert rig.coupler.bottlenecks is not None
+        rig.coupler.bottlenecks.groups = [[rig.subflows[i] for i in group] for group in groups]
+
+    def resting(self, rig: Rig) -> list[int]:
+        return [subflow.index for subflow in rig.subflows if subflow.resting]
+
+    def delivers(self, rig: Rig, *rates: int) -> None:
+        for subflow, rate in zip(rig.subflows, rates, strict=True):
+            subflow.rate.on_sample(SECOND, rate, SECOND, subflow.rtt.srtt_ns)
 
     def test_all_are_on_their_own_at_first(self) -> None:
         rig = Rig(Coupling.AUTO, 50, 50)
         rig.coupler.on_delivered(0)
         assert rig.shares() == [1, 1]
+        assert self.resting(rig) == []
 
-    def test_a_group_is_fused_and_the_rest_is_not(self) -> None:
+    def test_of_a_group_one_carries_data(self) -> None:
         rig = self.rig((A, C), (B,))
-        assert rig.shares() == [0.5, 1, 0.5]
-        assert rig.subflows[A].controller.clock == pytest.approx(0.5 ** (1 / 3))
-        assert rig.subflows[B].controller.clock is None
+        assert self.resting(rig) == [C]
+        assert rig.shares() == [1, 1, 1]
 
-    def test_so_are_its_losses(self) -> None:
+    def test_the_others_are_used_again_when_they_have_parted(self) -> None:
         rig = self.rig((A, C), (B,))
-        assert TestFused().losing(rig, A) == [100 * MSS, 100 * MSS, 50 * MSS]
+        self.judge(rig, (A,), (B,), (C,))
+        rig.coupler.on_delivered(SECOND)
+        assert self.resting(rig) == []
 
-    @pytest.mark.parametrize(("turn", "alone", "fused"), [(True, 1.0, 0.85), (False, 0.1, 0.15)])
+    @pytest.mark.parametrize(
+        "fails",
+        [
+            lambda subflow: setattr(subflow, "state", PathState.SUSPECT),
+            lambda subflow: setattr(subflow, "drained", True),
+            lambda subflow: setattr(subflow, "timeouts", 1),
+        ],
+        ids=["suspect", "drained", "timeout"],
+    )
+    def test_and_at_once_when_who_carries_cannot(self, fails: Callable[[Subflow], None]) -> None:
+        """Not only when shares are dealt again: until then nobody would carry anything."""
+        rig = self.rig((A, B, C))
+        fails(rig.subflows[A])
+        assert self.resting(rig) == []
+        rig.coupler.on_delivered(SECOND)
+        assert self.resting(rig) == [A, C]
+
+    def test_who_carries_goes_on(self) -> None:
+        rig = self.rig((A, B), (C,))
+        rig.subflows[A].state = PathState.SUSPECT
+        rig.coupler.on_delivered(SECOND)
+        rig.subflows[A].state = PathState.ACTIVE
+        rig.coupler.on_delivered(2 * SECOND)
+        assert self.resting(rig) == [A]
+        self.judge(rig, (A, B, C))
+        rig.coupler.on_delivered(3 * SECOND)
+        assert self.resting(rig) == [A, C]
+
+    def test_but_not_if_it_loses_much(self) -> None:
+        rig = self.rig((A, B), (C,))
+        for _ in range(40):
+            rig.subflows[A].loss_share.on_event()
+        assert rig.subflows[A].lossy
+        rig.coupler.on_delivered(SECOND)
+        assert self.resting(rig) == [A]
+
+    def test_nor_if_another_is_cheaper(self) -> None:
+        rig = self.rig((A, B), (C,))
+        rig.subflows[A].cost = 1
+        rig.coupler.on_delivered(SECOND)
+        assert self.resting(rig) == [A]
+
+    def test_the_nearest_of_those_that_deliver_much(self) -> None:
+        rig = Rig(Coupling.AUTO, 50, 20, 10)
+        self.delivers(rig, 10_000_000, 9_000_000, 2_000_000)
+        self.judge(rig, (A, B, C))
+        rig.coupler.on_delivered(2 * SECOND)
+        assert self.resting(rig) == [A, C]
+
+    @pytest.mark.parametrize(("turn", "share"), [(True, 1.0), (False, 0.1), (None, 1.0)])
     def test_suspects_grow_by_turns(
-        self, monkeypatch: pytest.MonkeyPatch, turn: bool, alone: float, fused: float
+        self, monkeypatch: pytest.MonkeyPatch, turn: bool | None, share: float
     ) -> None:
         monkeypatch.setattr(SharedBottlenecks, "turn", lambda self, now, subflow: turn)
-        assert self.rig((A, C), (B,)).shares() == pytest.approx([fused, alone, fused])
+        assert self.rig((A,), (B,), (C,)).shares() == [share] * 3
 
     def test_paths_that_come_and_go(self) -> None:
         rig = self.rig((A, B), paths=2)
@@ -173,7 +199,16 @@ class TestAuto:
         rig.subflows.append(late)
         rig.coupler.add(late)
         rig.coupler.on_delivered(1)
-        assert rig.shares() == [0.5, 0.5, 1]
-        rig.coupler.forget(rig.subflows.pop(A))
-        rig.coupler.on_delivered(2)
-        assert rig.shares() == [1, 1]
+        assert self.resting(rig) == [B]
+        gone = rig.subflows.pop(A)
+        gone.drained = True
+        rig.coupler.forget(gone)
+        assert self.resting(rig) == []
+
+
+def test_a_loss_changes_no_other_window() -> None:
+    """P11, whatever the coupling."""
+    for coupling in Coupling:
+        rig = Rig(coupling, 50, 50)
+        rig.coupler.on_loss(100 * MS, rig.subflows[A])
+        assert [subflow.controller.cwnd for subflow in rig.subflows] == [100 * MSS] * 2

@@ -10,6 +10,7 @@ from omtcp.core.pings import (
     EAGER_INTERVAL_NS,
     IDLE_ATTEMPTS,
     IDLE_INTERVAL_NS,
+    RESTING_INTERVAL_NS,
     WAITING_MOST,
     Pings,
 )
@@ -45,6 +46,16 @@ class TestWhen:
         assert rig.pings.due_at(a, busy=False) is None
         a.send(NOW, 0, 100)
         assert rig.pings.due_at(a, busy=True) is None  # data asks as well as a ping
+
+    def test_a_path_that_rests_more_often(self) -> None:
+        rig = Rig()
+        a, b = rig.subflows
+        b.carrier = a
+        rig.pings.send(NOW, b)
+        assert rig.pings.due_at(b, busy=True) == NOW + RESTING_INTERVAL_NS
+        a.state = PathState.SUSPECT
+        rig.pings.send(NOW, b)
+        assert rig.pings.due_at(b, busy=True) == NOW + IDLE_INTERVAL_NS
 
     @pytest.mark.parametrize(
         ("state", "interval"),
@@ -194,7 +205,17 @@ class TestAnswer:
         assert b.rtt.latest_ns == 50 * MS
         assert b.silent_since == NOW + 80 * MS
 
-    def test_unless_it_has_no_sample_at_all(self) -> None:
+    def test_whoever_compares_delays_is_told_of_all(self) -> None:
+        rig = Rig()
+        b = rig.subflows[1]
+        told: list[tuple[int, Subflow, int]] = []
+        rig.pings.measured = lambda now, subflow, rtt_ns: told.append((now, subflow, rtt_ns))
+        offset = rig.pings.send(NOW, b)
+        b.send(NOW, 1000, 1500)
+        rig.pings.answer(NOW + 80 * MS, offset, offset + 1)
+        assert told == [(NOW + 80 * MS, b, 80 * MS)]
+
+    def test_one_without_any_sample_takes_it_even_so(self) -> None:
         rig = Rig()
         b = Subflow(1, 1000, rig.subflows[1].controller, type(rig.subflows[1].rtt)())
         pings = Pings(CONFIG, [b], rig.buffer, None)

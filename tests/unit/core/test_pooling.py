@@ -55,6 +55,16 @@ class TestAnchor:
         rig.run(0.1, 1_000_000, window=64_000)
         assert rig.order == [0, 1]
 
+    def test_never_one_that_rests(self) -> None:
+        """Whatever it delivered when it did not."""
+        rig = Rig((20, 1_000_000), (20, 5_000_000), (20, 2_000_000))
+        rig.subflows[1].carrier = rig.subflows[0]
+        rig.run(3, 3_000_000)
+        assert rig.order == [2, 0]
+        assert rig.changes() == [PoolChanged((0, 2), "bottleneck")]
+        rig.subflows[0].state = PathState.SUSPECT
+        assert rig.order == [2, 1]
+
     def test_a_little_better_is_not_enough(self) -> None:
         rig = Rig((20, 1_000_000), (20, 1_090_000))
         rig.run(0.1, 2_000_000)

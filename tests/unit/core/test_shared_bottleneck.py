@@ -21,7 +21,11 @@ Delay = Callable[[int, int], float]
 
 
 class Rig:
-    """Subflows whose round trips are sampled every 5 ms, a millisecond apart."""
+    """Subflows whose round trips are sampled every 5 ms, a millisecond apart.
+
+    Of those found to share a bottleneck the first carries data, and the others are sampled every
+    50 ms.
+    """
 
     def __init__(self, paths: int = 2, rtt_ms: float = 40) -> None:
         self.subflows = [make_subflow(i, rtt_ms=rtt_ms) for i in range(paths)]
@@ -33,7 +37,12 @@ class Rig:
         end = self.now + int(seconds * SECOND)
         while self.now < end:
             self.now += STEP_NS
+            for group in self.judge.groups:
+                for subflow in group:
+                    subflow.carrier = group[0] if subflow is not group[0] else None
             for subflow in self.subflows:
+                if subflow.resting and self.now % (50 * MS):
+                    continue
                 at = self.now + subflow.index * MS
                 self.judge.on_sample(at, subflow, int(delay(subflow.index, at) * MS))
 
@@ -108,9 +117,39 @@ class TestVerdict:
         rig = Rig()
         common = Queue(1)
         rig.run(3, one(common))
-        rig.run(4, each(common, Queue(2)))
+        rig.run(5, each(common, Queue(2)))
         assert rig.groups == [[A], [B]]
         assert [event.groups for _, event in rig.events] == [((A, B),), ((A,), (B,))]  # type: ignore[attr-defined]
+
+    def test_a_path_that_rests_and_sees_no_queue_has_one_of_its_own(self) -> None:
+        rig = Rig()
+        common = Queue(1)
+        rig.run(3, one(common))
+        rig.run(5, lambda path, now: 40 + (common.at(now) if path == A else 0))
+        assert rig.groups == [[A], [B]]
+
+    def test_queues_that_stay_empty_prove_nothing(self) -> None:
+        rig = Rig()
+        common = Queue(1)
+        rig.run(3, one(common))
+        random = Random(1)
+        rig.run(20, lambda path, now: 40 + random.uniform(0, 0.5))
+        assert rig.groups == [[A, B]]
+
+    def test_once_refuted_it_takes_twice_the_evidence(self) -> None:
+        rig = Rig()
+        common, other = Queue(1), Queue(2)
+        took = []
+        for _ in range(3):
+            before = rig.now
+            while rig.groups != [[A, B]]:
+                rig.run(0.1, one(common))
+            took.append((rig.now - before) / SECOND)
+            while rig.groups == [[A, B]]:
+                rig.run(0.1, each(common, other))
+        assert took[0] < 2.4
+        assert took[1] > 24 * 0.025 * 2
+        assert took[2] > 24 * 0.025 * 4
 
     def test_late_acknowledgments_do_not_hide_it(self) -> None:
         """Three in a hundred intervals of a path consist of one sample, late by 40 ms."""
@@ -201,7 +240,8 @@ class TestTurns:
     @pytest.mark.parametrize("paths", [2, 3, 4, 6])
     def test_are_fair_and_differ(self, paths: int) -> None:
         rig = Rig(paths, rtt_ms=20)
-        rig.run(3, one(Queue(1)))
+        while rig.judge.turn(rig.now, rig.subflows[-1]) is None:
+            rig.run(0.1, one(Queue(1)))
         slots = range(0, 8 * TURN_INTERVALS * 25 * MS, TURN_INTERVALS * 25 * MS)
         turns = [[rig.judge.turn(at, subflow) for at in slots] for subflow in rig.subflows]
         assert all(sorted(turn) == [False] * 4 + [True] * 4 for turn in turns)  # type: ignore[type-var]

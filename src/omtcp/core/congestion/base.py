@@ -39,8 +39,7 @@ class CongestionController(ABC):
 
     `cwnd`, `ssthresh` and `mss` are read freely; they change through the methods only.
     `ssthresh_cap` bounds the shadow growth of ssthresh while the subflow holds, `backoff`
-    multiplies what a loss takes from a window, and `clock`, if any, is the speed of a growth that
-    is a function of time; set them at will.
+    multiplies what a loss takes from a window; set them at will.
     """
 
     __slots__ = (
@@ -56,7 +55,6 @@ class CongestionController(ABC):
         "_saved",
         "_timed_out",
         "backoff",
-        "clock",
         "cwnd",
         "holding",
         "mss",
@@ -76,7 +74,6 @@ class CongestionController(ABC):
         self.ssthresh_cap = SSTHRESH_INFINITE
         self.holding = False
         self.backoff = 1.0
-        self.clock: float | None = None
         self._growing = True
         self._hystart = HyStart() if hystart else None
         self._credit = 0

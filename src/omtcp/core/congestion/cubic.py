@@ -9,7 +9,7 @@ A share is meant for Reno, whose mean window at a given loss rate grows with its
 1/n² of the growth, a window of 1/n. CUBIC's grows with the 3/4 power of the clock's speed (section
 5.1: with the fourth root of C, and a curve at the speed v is one with C·v³). So the clock runs at
 x^(2/3), which has the same effect on the window. In the Reno-friendly region W_est grows by x_i
-itself. A coupling may set the clock itself.
+itself.
 """
 
 from math import cbrt
@@ -55,7 +55,7 @@ class Cubic(CongestionController):
         self._w_est = 0.0
 
     def _avoid(self, *, now: int, acked: int, srtt_ns: int, growth: float) -> None:
-        pace = cbrt(growth * growth) if self.clock is None else self.clock
+        pace = cbrt(growth * growth)
         if not self._in_epoch:
             self._begin_epoch()
         else:

@@ -9,7 +9,6 @@ from omtcp.core.congestion.coupling import (
     Flow,
     Share,
     balia,
-    fused,
     lia,
     olia,
     shared,
@@ -112,24 +111,6 @@ class TestBalia:
     @pytest.mark.parametrize("n", [1, 2, 3, 4])
     def test_equal_paths_get_one_in_n_squared(self, n: int) -> None:
         assert growths(balia([flow()] * n)) == pytest.approx([1 / n**2] * n)
-
-
-class TestFused:
-    def test_equal_shares_of_one_tcp(self) -> None:
-        assert growths(fused([flow(30), flow(10), flow(5)])) == pytest.approx([1 / 3] * 3)
-
-    def test_clock_at_the_cube_root(self) -> None:
-        """C/n is C slowed down by the cube root: 8 paths, half the speed."""
-        assert [share.clock for share in fused([flow()] * 8)] == pytest.approx([0.5] * 8)
-
-    def test_as_aggressive_as_two(self) -> None:
-        """A window twice as large takes four times the growth, and C to the fourth power."""
-        (share, *_) = fused([flow()] * 8, 2.0)
-        assert share.growth == pytest.approx(0.5)
-        assert share.clock == pytest.approx(1.0)  # cbrt(16/8) is bounded
-
-    def test_alone_it_is_a_tcp(self) -> None:
-        assert fused([flow()]) == [Share(1.0, clock=1.0)]
 
 
 flows_strategy = st.lists(

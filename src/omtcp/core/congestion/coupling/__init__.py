@@ -2,7 +2,6 @@
 
 from omtcp.core.congestion.coupling.balia import balia
 from omtcp.core.congestion.coupling.flow import Flow, Rule, Share
-from omtcp.core.congestion.coupling.fused import fused
 from omtcp.core.congestion.coupling.lia import lia
 from omtcp.core.congestion.coupling.olia import olia
 from omtcp.core.congestion.coupling.shared import shared
@@ -14,7 +13,6 @@ COUPLINGS: dict[str, Rule] = {
     "lia": lia,
     "olia": olia,
     "balia": balia,
-    "fused": fused,
 }
 
 __all__ = [
@@ -23,7 +21,6 @@ __all__ = [
     "Rule",
     "Share",
     "balia",
-    "fused",
     "lia",
     "olia",
     "shared",

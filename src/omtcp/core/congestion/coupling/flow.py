@@ -43,8 +43,6 @@ class Share(NamedTuple):
     """Part of one TCP's increase, at most 1; negative where the window is to shrink."""
     backoff: float = 1.0
     """Multiple of the usual decrease on a loss."""
-    clock: float | None = None
-    """Speed of the clock of a window that grows with time; None for what follows from `growth`."""
 
 
 Rule = Callable[[Sequence[Flow], float], list[Share]]
