@@ -17,7 +17,13 @@ from omtcp.core.config import Config
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Event
-from omtcp.core.stats import NO_PRIMARY, ConnectionStats, PathStats, ServerStats
+from omtcp.core.stats import (
+    NO_PRIMARY,
+    ConnectionStats,
+    PathStats,
+    ServerStats,
+    UplinkStats,
+)
 from omtcp.net.driver import Driver
 from omtcp.net.netlink import Address
 from omtcp.net.plumbing import Plumbing
@@ -107,13 +113,22 @@ class Server:
             del self._transports[connection]
 
     def stats(self) -> ServerStats:
-        """A snapshot of all connections that are under way."""
+        """A snapshot of all connections that are under way, and of the paths."""
         return ServerStats(
             connections=tuple(
                 self._stats_of(connection)
                 for connection in self._endpoint.connections.values()
                 if connection.sender is not None and not connection.over
-            )
+            ),
+            uplinks=tuple(
+                UplinkStats(
+                    name=name,
+                    bytes_sent=path.tally.sent,
+                    bytes_retransmitted=path.tally.resent,
+                )
+                for path in self._endpoint.paths
+                if (name := self._name_of(path.index)) is not None
+            ),
         )
 
     def _stats_of(self, connection: Connection) -> ConnectionStats:

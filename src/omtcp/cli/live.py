@@ -1,16 +1,16 @@
 """What `omtcp serve` shows on a terminal: downloads and uplinks, as they are now."""
 
-from collections import Counter, deque
-from collections.abc import Hashable, Iterable
+from collections import deque
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from omtcp.apps.downloads import Download, Downloads
 from omtcp.apps.listing import human_size
-from omtcp.core.stats import ConnectionStats, PathStats, ServerStats
+from omtcp.apps.snapshot import Snapshot
+from omtcp.core.stats import PathStats
 
 SAMPLES = 5
 """Rates are means over this many samples."""
@@ -46,74 +46,58 @@ class _Rates:
 class LiveView:
     """Turns snapshots into tables; keeps just enough of the past to tell rates."""
 
-    def __init__(self, title: str, *, max_downloads: int = 15) -> None:
+    def __init__(self, title: str) -> None:
         self._title = title
-        self._max_downloads = max_downloads
         self._rates = _Rates()
-        self._uplinks: dict[str, int] = {}
-        self._counted: dict[Hashable, int] = {}
 
-    def update(self, now: int, stats: ServerStats, downloads: Downloads) -> RenderableType:
+    def update(self, now: int, snapshot: Snapshot) -> RenderableType:
         """The view of a moment; `now` is ns of any clock that does not jump."""
-        active = list(downloads.active())
-        self._count(stats)
-        counters: dict[Hashable, int] = {download: download.sent for download in active}
-        counters.update(self._uplinks)
+        counters: dict[Hashable, int] = {
+            download.identity: download.sent for download in snapshot.downloads
+        }
+        counters.update((name, uplink.sent) for name, uplink in snapshot.uplinks.items())
         self._rates.sample(now, counters)
         summary = Text(
-            f"{self._title} - {len(stats.connections)} connections, "
-            f"{len(active)} downloads, {downloads.completed} done, {downloads.failed} failed",
+            f"{self._title} - {snapshot.connections} connections, {snapshot.active} downloads,"
+            f" {snapshot.completed} done, {snapshot.failed} failed",
             style="bold",
         )
-        return Group(summary, self._uplink_table(stats), self._download_table(stats, active))
+        return Group(summary, self._uplink_table(snapshot), self._download_table(snapshot))
 
-    def _count(self, stats: ServerStats) -> None:
-        """Add up what each uplink carried; connections that ended keep their share."""
-        counted: dict[Hashable, int] = {}
-        for connection in stats.connections:
-            for path in connection.paths:
-                key = (connection.peer, path.name)
-                counted[key] = path.bytes_sent
-                grown = max(0, path.bytes_sent - self._counted.get(key, 0))
-                self._uplinks[path.name] = self._uplinks.get(path.name, 0) + grown
-        self._counted = counted
-
-    def _uplink_table(self, stats: ServerStats) -> Table:
+    def _uplink_table(self, snapshot: Snapshot) -> Table:
         table = Table("Uplink", expand=True)
         for heading in ("Rate", "Sent", "Resent", "Primary of", "State"):
             table.add_column(heading, justify="right")
-        for name, sent in self._uplinks.items():
-            paths = [p for c in stats.connections for p in c.paths if p.name == name]
-            primary = sum(_is_primary(connection, name) for connection in stats.connections)
+        for name, uplink in snapshot.uplinks.items():
             table.add_row(
                 Text(name),
                 human_rate(self._rates.of(name)),
-                human_size(sent),
-                human_size(sum(path.bytes_retransmitted for path in paths)),
-                str(primary),
-                _states(path.state for path in paths),
+                human_size(uplink.sent),
+                human_size(uplink.resent),
+                str(uplink.primary_of),
+                _states(uplink.states),
             )
         return table
 
-    def _download_table(self, stats: ServerStats, active: list[Download]) -> Table:
+    def _download_table(self, snapshot: Snapshot) -> Table:
         table = Table("Peer", "File", expand=True)
         table.add_column("Progress", justify="right")
         table.add_column("Rate", justify="right")
         table.add_column("Paths: window / RTT (primary *)")
-        connections = {connection.peer: connection for connection in stats.connections}
-        for download in active[: self._max_downloads]:
-            connection = connections.get(download.peer)
+        for download in snapshot.downloads:
             table.add_row(
                 Text(download.peer),
                 Text(printable(download.path), overflow="ellipsis", no_wrap=True),
                 f"{download.sent / download.total:.0%} of {human_size(download.total)}",
-                human_rate(self._rates.of(download)),
-                Text("\n").join(_path(connection, i) for i in range(len(connection.paths)))
-                if connection
-                else "",
+                human_rate(self._rates.of(download.identity)),
+                Text("\n").join(
+                    _path(path, primary=index == download.primary)
+                    for index, path in enumerate(download.paths)
+                ),
             )
-        if len(active) > self._max_downloads:
-            table.caption = f"and {len(active) - self._max_downloads} more"
+        more = snapshot.active - len(snapshot.downloads)
+        if more > 0:
+            table.caption = f"and {more} more"
         return table
 
 
@@ -131,15 +115,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-def _is_primary(connection: ConnectionStats, name: str) -> bool:
-    return (
-        0 <= connection.primary < len(connection.paths)
-        and connection.paths[connection.primary].name == name
-    )
-
-
-def _states(states: Iterable[str]) -> Text:
-    counts = Counter(states)
+def _states(counts: Mapping[str, int]) -> Text:
     if not counts:
         return Text("idle", style="dim")
     return Text(", ").join(
@@ -147,9 +123,8 @@ def _states(states: Iterable[str]) -> Text:
     )
 
 
-def _path(connection: ConnectionStats, index: int) -> Text:
-    path: PathStats = connection.paths[index]
-    mark = "*" if index == connection.primary else " "
+def _path(path: PathStats, *, primary: bool) -> Text:
+    mark = "*" if primary else " "
     rtt = f"{path.srtt_ns / 1e6:.1f} ms" if path.srtt_ns else "-"
     text = Text(f"{mark}{path.name} ")
     text.append(path.state, style=_STYLES.get(path.state, ""))

@@ -19,6 +19,7 @@ from rich.live import Live
 
 from omtcp import aio
 from omtcp.apps.fileserver import FileServer
+from omtcp.apps.snapshot import Snapshot
 from omtcp.cli.garbage import collect_rarely
 from omtcp.cli.live import LiveView
 from omtcp.control.places import default_path
@@ -282,7 +283,8 @@ async def _show(console: Console, site: Site, server: Observable) -> None:
     view = LiveView(site.url)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            tables = view.update(time.monotonic_ns(), server.stats(), site.files.downloads)
+            snapshot = Snapshot.take(server.stats(), site.files.downloads)
+            tables = view.update(time.monotonic_ns(), snapshot)
             live.update(tables, refresh=True)
             await asyncio.sleep(REFRESH)
 

@@ -63,7 +63,17 @@ class ConnectionStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UplinkStats:
+    """What one path has carried, by connections that ended too; bytes of payload."""
+
+    name: str
+    bytes_sent: int
+    bytes_retransmitted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStats:
-    """All connections that an endpoint holds."""
+    """All connections that an endpoint holds, and the paths that there are."""
 
     connections: tuple[ConnectionStats, ...]
+    uplinks: tuple[UplinkStats, ...] = ()

@@ -1,13 +1,16 @@
 """The live table."""
 
 import io
+from collections import Counter
+from itertools import count
 
 import pytest
 from rich.console import Console
 
 from omtcp.apps.downloads import Download, Downloads
+from omtcp.apps.snapshot import Snapshot
 from omtcp.cli.live import LiveView, human_rate, printable
-from omtcp.core.stats import ConnectionStats, PathStats, ServerStats
+from omtcp.core.stats import ConnectionStats, PathStats, ServerStats, UplinkStats
 
 SECOND = 1_000_000_000
 PEER = "192.0.2.9:4711"
@@ -25,14 +28,33 @@ def path(name: str, sent: int, state: str = "up", srtt_ns: int = 20_000_000) -> 
     )
 
 
-def stats(*paths: PathStats, peer: str = PEER, primary: int = 0) -> ServerStats:
+def stats(
+    *paths: PathStats, peer: str = PEER, primary: int = 0, ended: dict[str, int] | None = None
+) -> ServerStats:
+    """A connection with these paths; `ended` is what others carried that are gone."""
     connection = ConnectionStats(peer=peer, primary=primary, paths=paths)
-    return ServerStats(connections=(connection,) if paths else ())
+    carried = Counter(ended or {})
+    carried.update({path.name: path.bytes_sent for path in paths})
+    return ServerStats(
+        connections=(connection,) if paths else (),
+        uplinks=tuple(
+            UplinkStats(name=name, bytes_sent=sent, bytes_retransmitted=sent // 10)
+            for name, sent in carried.items()
+        ),
+    )
+
+
+_started = count()
 
 
 def download(name: str = "/file.iso", sent: int = 500, peer: str = PEER) -> Download:
     return Download(
-        who=lambda: peer, path=name, total=1000, started_ns=0, backlog=lambda: 0, queued=sent
+        who=lambda: peer,
+        path=name,
+        total=1000,
+        started_ns=next(_started),
+        backlog=lambda: 0,
+        queued=sent,
     )
 
 
@@ -42,7 +64,7 @@ def show(view: LiveView, now: int, snapshot: ServerStats, *active: Download) -> 
     for each in active:
         downloads.add(each)
     console = Console(file=io.StringIO(), record=True, width=120)
-    console.print(view.update(now, snapshot, downloads))
+    console.print(view.update(now, Snapshot.take(snapshot, downloads)))
     return console.export_text().splitlines()
 
 
@@ -81,8 +103,8 @@ def test_states_primary_window_and_rtt() -> None:
 def test_what_an_ended_connection_carried_still_counts() -> None:
     view = LiveView("x")
     show(view, 0, stats(path("veth0", 10 << 20)))
-    show(view, SECOND, stats(path("veth0", 5 << 20), peer="192.0.2.10:1"))
-    line = line_with(show(view, 2 * SECOND, stats()), "│ veth0")
+    show(view, SECOND, stats(path("veth0", 5 << 20), ended={"veth0": 10 << 20}))
+    line = line_with(show(view, 2 * SECOND, stats(ended={"veth0": 15 << 20})), "│ veth0")
     assert "15.0 MiB" in line
     assert "idle" in line
 
@@ -101,7 +123,7 @@ def test_a_download_on_a_connection_that_is_gone() -> None:
 
 def test_many_downloads_are_cut() -> None:
     active = [download(f"/file-{number:03}") for number in range(20)]
-    lines = show(LiveView("x", max_downloads=15), 0, stats(), *active)
+    lines = show(LiveView("x"), 0, stats(), *active)
     assert line_with(lines, "/file-014")
     assert not any("/file-015" in line for line in lines)
     assert line_with(lines, "and 5 more")
