@@ -17,7 +17,7 @@ from pathlib import Path
 
 from omtcp.control.places import alive
 from omtcp.control.protocol import MAX_LINE, format_error
-from omtcp.control.service import Service
+from omtcp.control.service import Answerer
 from omtcp.errors import SetupError
 
 MAX_CLIENTS = 16
@@ -29,7 +29,7 @@ _BACKLOG = 16
 class _Clients:
     """Whoever is connected."""
 
-    def __init__(self, service: Service, patience: float) -> None:
+    def __init__(self, service: Answerer, patience: float) -> None:
         self._service = service
         self._patience = patience
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,7 +75,7 @@ class _Clients:
 
 @asynccontextmanager
 async def control_socket(
-    path: Path, service: Service, *, patience: float = PATIENCE
+    path: Path, service: Answerer, *, patience: float = PATIENCE
 ) -> AsyncIterator[None]:
     """Answer requests at `path` while the context lasts; the socket is gone afterwards.
 

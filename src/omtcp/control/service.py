@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Protocol
@@ -51,15 +52,12 @@ class Administration(Protocol):
         """Have a path cost something else; its name."""
 
 
-class Service:
-    """Answers request lines."""
+class Answerer(ABC):
+    """Answers request lines by what comes of carrying them out."""
 
-    def __init__(
-        self, administration: Administration, sleep: Callable[[float], Awaitable[None]]
-    ) -> None:
-        """`sleep` waits for so many seconds; rates need it."""
-        self._administration = administration
-        self._sleep = sleep
+    @abstractmethod
+    async def do(self, request: Request) -> Json:
+        """Carry out a request; its result. OmtcpError, for who asked, if that cannot be."""
 
     async def answer(self, line: bytes) -> bytes:
         """The reply to a line, whatever the line is."""
@@ -67,7 +65,7 @@ class Service:
         try:
             request = parse_request(line)
             identity = request.identity
-            return format_result(identity, await self._do(request))
+            return format_result(identity, await self.do(request))
         except RequestError as error:
             return format_error(error.identity, str(error))
         except OmtcpError as error:
@@ -76,7 +74,19 @@ class Service:
             _log.exception("internal error in answer to a command")
             return format_error(identity, "internal error; the server's log tells more")
 
-    async def _do(self, request: Request) -> Json:
+
+class Service(Answerer):
+    """Carries requests out on the paths of this process."""
+
+    def __init__(
+        self, administration: Administration, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        """`sleep` waits for so many seconds; rates need it."""
+        self._administration = administration
+        self._sleep = sleep
+
+    async def do(self, request: Request) -> Json:
+        """Carry out a request."""
         administration = self._administration
         path = request.text("path")
         match request.verb:
