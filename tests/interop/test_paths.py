@@ -39,7 +39,7 @@ class Operated:
     ) -> None:
         self.world = world
         self.names = PATHS[family]
-        self._directory = directory
+        self.directory = directory
         self._tmp_path = tmp_path
         world.client_sends_by(1)
         self.serving = Serving(
@@ -74,7 +74,7 @@ class Operated:
             download.reach(500_000)
             yield download
             assert download.finish() == 0, download.complaint + self.serving.log.encode()
-            wanted = (self._directory / "large").read_bytes()
+            wanted = (self.directory / "large").read_bytes()
             assert digest(download.to.read_bytes()) == digest(wanted)
         finally:
             download.stop()

@@ -16,9 +16,15 @@ _log = logging.getLogger("omtcp.aio")
 
 @contextmanager
 def watched(
-    plumbing: Plumbing, watch: UplinkWatch, handle_path: Callable[[int, bool], None]
+    plumbing: Plumbing,
+    watch: UplinkWatch,
+    handle_path: Callable[[int, bool], None],
+    on_look: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
-    """Meanwhile uplinks that come back are repaired, and `handle_path` hears which go and come."""
+    """Meanwhile uplinks that come back are repaired, and `handle_path` hears which go and come.
+
+    `on_look` is called first whenever something may have been repaired.
+    """
     loop = asyncio.get_running_loop()
 
     def tell(changes: list[tuple[int, bool]]) -> None:
@@ -29,10 +35,12 @@ def watched(
 
     def on_readable() -> None:
         try:
-            tell(watch.handle_readable())
+            changes = watch.handle_readable()
         except SetupError as error:
             _log.warning("%s", error)
-            tell(watch.poll_changes())
+            changes = watch.poll_changes()
+        on_look()
+        tell(changes)
 
     loop.add_reader(watch.fileno(), on_readable)
     try:

@@ -7,11 +7,11 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import click
 from rich.console import Console
@@ -24,11 +24,11 @@ from omtcp.cli.garbage import collect_rarely
 from omtcp.cli.live import LiveView
 from omtcp.control.places import default_path
 from omtcp.control.server import control_socket
-from omtcp.control.service import Service
+from omtcp.control.service import Answerer, Service
 from omtcp.core.config import Config, Coupling, LossCorrection, LossRule, Mode, PrimaryRule
-from omtcp.core.stats import ServerStats
 from omtcp.net.pathspec import PathSpec
 from omtcp.trace.jsonl import JsonLines
+from omtcp.workers.crew import MOST_WORKERS, Staff, serve_by_workers
 
 REFRESH = 0.5
 """Seconds between two states of the live table."""
@@ -36,13 +36,6 @@ FLUSH = 1.0
 """Seconds for which an event may wait before it is in the file."""
 
 _DEFAULT = Config()
-
-
-class Observable(Protocol):
-    """A server that can be looked at."""
-
-    def stats(self) -> ServerStats:
-        """A snapshot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +50,8 @@ class Site:
     config: Config
     control: Path
     events: JsonLines | None
+    staff: Staff | None
+    """Who serves instead of this process."""
 
     @property
     def url(self) -> str:
@@ -70,6 +65,15 @@ def _address(context: click.Context, parameter: click.Parameter, value: str) -> 
         return str(ipaddress.ip_address(value))
     except ValueError:
         raise click.BadParameter(f"{value!r} is not an IPv4 or IPv6 address") from None
+
+
+def _workers(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """A number of processes, or with `auto` as many as there are processors for this one."""
+    if value == "auto":
+        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= MOST_WORKERS):
+        raise click.BadParameter(f"{value!r} is not auto, nor from 1 to {MOST_WORKERS}")
+    return int(value)
 
 
 def _values(kind: type[StrEnum]) -> "click.Choice[str]":
@@ -152,11 +156,23 @@ def _values(kind: type[StrEnum]) -> "click.Choice[str]":
     help="Accept TCP timestamps if the client offers them.",
 )
 @click.option(
+    "--workers",
+    callback=_workers,
+    default="1",
+    show_default=True,
+    metavar="N",
+    help="Processes that share the connections; `auto` for one per processor.",
+)
+@click.option(
     "--control",
     metavar="SOCKET",
     help="Where `omtcp path` reaches this server; by default a place in /run/omtcp.",
 )
-@click.option("--events", metavar="FILE", help="Write what happens to FILE as JSON lines.")
+@click.option(
+    "--events",
+    metavar="FILE",
+    help="Write what happens to FILE as JSON lines; workers write a file each.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -177,6 +193,7 @@ def serve(
     primary_rule: str,
     recovery: str,
     timestamps: bool,
+    workers: int,
     control: str | None,
     events: str | None,
     log_level: str,
@@ -200,7 +217,16 @@ def serve(
     )
     files = FileServer(directory)
     named = [str(PathSpec.parse(path)) for path in paths]
-    sink = None if events is None else JsonLines(events, paths=named)
+    staff = sink = None
+    if workers > 1:
+        staff = Staff(
+            recipe=partial(FileServer, directory),
+            count=workers,
+            events=None if events is None else Path(events),
+            log_level=logging.getLogger("omtcp").level,
+        )
+    elif events is not None:
+        sink = JsonLines(events, paths=named)
     site = Site(
         directory=directory,
         files=files,
@@ -210,6 +236,7 @@ def serve(
         config=config,
         control=default_path(address, port) if control is None else Path(control),
         events=sink,
+        staff=staff,
     )
     collect_rarely()
     try:
@@ -219,30 +246,59 @@ def serve(
             sink.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A server that serves: who answers requests about it, and what it does now."""
+
+    answerer: Answerer
+    snapshot: Callable[[], Awaitable[Snapshot]]
+
+
+@contextlib.asynccontextmanager
+async def _alone(site: Site) -> AsyncIterator[Running]:
+    """Serve in this process."""
+    async with aio.serve(
+        site.files.protocol,
+        site.address,
+        site.port,
+        site.paths,
+        config=site.config,
+        trace=site.events,
+    ) as server:
+
+        async def snapshot() -> Snapshot:
+            return Snapshot.take(server.stats(), site.files.downloads)
+
+        yield Running(answerer=Service(server.paths, asyncio.sleep), snapshot=snapshot)
+
+
+@contextlib.asynccontextmanager
+async def _together(site: Site, staff: Staff) -> AsyncIterator[Running]:
+    """Serve in processes of their own."""
+    async with serve_by_workers(
+        staff, site.address, site.port, site.paths, config=site.config
+    ) as crew:
+        yield Running(answerer=crew, snapshot=crew.snapshot)
+
+
 async def run_site(site: Site) -> None:
     """Serve until told to stop by a signal."""
     stop = asyncio.Event()
     with _signals(stop):
-        async with (
-            aio.serve(
-                site.files.protocol,
-                site.address,
-                site.port,
-                site.paths,
-                config=site.config,
-                trace=site.events,
-            ) as server,
-            control_socket(site.control, Service(server.paths, asyncio.sleep)),
-        ):
+        serving = _alone(site) if site.staff is None else _together(site, site.staff)
+        async with serving as running, control_socket(site.control, running.answerer):
             if stop.is_set():
                 return
             uplinks = ", ".join(PathSpec.parse(path).device for path in site.paths)
-            click.echo(f"omtcp: ready, serving {site.directory} at {site.url} over {uplinks}")
+            workers = "" if site.staff is None else f" by {site.staff.count} workers"
+            click.echo(
+                f"omtcp: ready, serving {site.directory} at {site.url} over {uplinks}{workers}"
+            )
             async with asyncio.TaskGroup() as tasks:
                 helpers = [tasks.create_task(_flush(site.events))]
                 console = Console()
                 if console.is_terminal and not console.is_dumb_terminal:
-                    helpers.append(tasks.create_task(_show(console, site, server)))
+                    helpers.append(tasks.create_task(_show(console, site, running)))
                 await stop.wait()
                 for helper in helpers:
                     helper.cancel()
@@ -278,14 +334,12 @@ async def _flush(events: JsonLines | None) -> None:
         events.flush()
 
 
-async def _show(console: Console, site: Site, server: Observable) -> None:
+async def _show(console: Console, site: Site, running: Running) -> None:
     """Keep the live table up to date."""
     view = LiveView(site.url)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            snapshot = Snapshot.take(server.stats(), site.files.downloads)
-            tables = view.update(time.monotonic_ns(), snapshot)
-            live.update(tables, refresh=True)
+            live.update(view.update(time.monotonic_ns(), await running.snapshot()), refresh=True)
             await asyncio.sleep(REFRESH)
 
 

@@ -52,6 +52,10 @@ VERBS: Mapping[str, Mapping[str, Argument]] = {
 }
 
 
+QUERIES = frozenset({"list"})
+"""The verbs that change nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A verb that exists, with arguments of the right types."""

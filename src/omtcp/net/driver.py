@@ -17,6 +17,7 @@ from omtcp.core.config import SECOND
 from omtcp.core.connection import Connection, Transmit
 from omtcp.core.endpoint import Endpoint, Reply
 from omtcp.core.events import Closed, Event
+from omtcp.core.paths import Paths
 from omtcp.errors import LocalError, PathError, WireError
 from omtcp.net.tun import PACKET_SIZE, PayloadError, Tun
 from omtcp.wire.header import HeaderWriter
@@ -85,6 +86,11 @@ class Driver:
     def clock() -> int:
         """The time the core is given."""
         return time.monotonic_ns()
+
+    @property
+    def paths(self) -> Paths:
+        """Those of the endpoint."""
+        return self._endpoint.paths
 
     def start(self) -> None:
         """Begin to read."""

@@ -36,8 +36,12 @@ class JsonLines:
     append. If the file can no longer be written, the sink says so once and drops what follows.
     """
 
-    def __init__(self, path: str | PathLike[str], *, paths: Sequence[str]) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, paths: Sequence[str], worker: int | None = None
+    ) -> None:
         """Create or empty the file at `path`; `paths` names the paths in their order.
+
+        `worker` says which of several processes writes it.
 
         Raises:
             SetupError: it cannot be written.
@@ -51,6 +55,8 @@ class JsonLines:
             reason = getattr(error, "strerror", None) or str(error)
             raise SetupError(f"cannot write events to {self.path}: {reason}") from None
         header = {"format": FORMAT, "version": VERSION, "time_unit": "ns", "paths": list(paths)}
+        if worker is not None:
+            header["worker"] = worker
         self._write([json.dumps(header)])
 
     def __call__(self, now: int, connection: int, event: Event) -> None:
