@@ -20,6 +20,7 @@ from omtcp.bench.visits import hurry_subject, idle_subject
 from omtcp.errors import LocalError
 
 _BULK = ("goodput", "cpu_per_gb", "user_per_gb", "core", "acks_per_mb", "calls_per_mb", "memory_mb")
+_MANY = 8
 _ACKS = 10_000
 _ACKS_QUICK = 2_000
 
@@ -124,6 +125,41 @@ def _hundred() -> Case:
     )
 
 
+def _workers() -> Case:
+    ground = Ground()
+    one, two = omtcp(), omtcp("omtcp, 2 workers", workers=2)
+    bulk = [f"{stack.name}, {_MANY} downloads" for stack in (one, two)]
+    short = [f"{stack.name}, short" for stack in (one, two)]
+    return Case(
+        name="workers",
+        about=f"one process against two workers: {_MANY} downloads at once, and short connections",
+        subjects=(
+            subject(one, ground, name=bulk[0], downloads=_MANY),
+            subject(two, ground, name=bulk[1], downloads=_MANY),
+            hurry_subject(one, name=short[0]),
+            hurry_subject(two, name=short[1]),
+        ),
+        metrics=(
+            "goodput",
+            "cpu_per_gb",
+            "user_per_gb",
+            "acks_per_mb",
+            "jain",
+            "served",
+            "served_per_core",
+            "client_core",
+            "core",
+            "memory_mb",
+        ),
+        ratios=(
+            _against("goodput", bulk[1], bulk[0]),
+            _against("cpu_per_gb", bulk[1], bulk[0]),
+            _against("served", short[1], short[0]),
+            _against("served_per_core", short[1], short[0]),
+        ),
+    )
+
+
 def _flood() -> Case:
     return Case(
         name="flood",
@@ -203,6 +239,7 @@ CASES: dict[str, Case] = {
         _gigabit(),
         _hundred(),
         _handshakes(),
+        _workers(),
         _idle(),
         _flood(),
         _scoreboard(),

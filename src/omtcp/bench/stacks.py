@@ -56,14 +56,15 @@ class Stack:
             process.stop()
 
 
-def omtcp(name: str = OMTCP, mode: str = "single") -> Stack:
+def omtcp(name: str = OMTCP, mode: str = "single", *, workers: int = 1) -> Stack:
     """`omtcp serve` over all uplinks, as a user runs it, without a trace."""
 
     def command(network: Network, root: Path) -> list[str]:
         family = network.case.family
         paths = [f"--path={up.device}@{up.gateway[family]}" for up in network.uplinks]
-        where = ["--address", network.served, "--port", str(PORT), "--mode", mode]
-        return python_module("omtcp", "serve", str(root), *where, *paths)
+        where = ["--address", network.served, "--port", str(PORT)]
+        how = ["--mode", mode, "--workers", str(workers)]
+        return python_module("omtcp", "serve", str(root), *where, *how, *paths)
 
     return Stack(name=name, command=command)
 

@@ -95,10 +95,10 @@ def idle(stack: Stack, setting: Setting) -> Figures:
     }
 
 
-def hurry_subject(stack: Stack) -> Subject:
+def hurry_subject(stack: Stack, *, name: str = "") -> Subject:
     """A stack as the subject of a case about short connections."""
     return Subject(
-        name=stack.name, measure=lambda setting: hurry(stack, setting), absent=stack.absent
+        name=name or stack.name, measure=lambda setting: hurry(stack, setting), absent=stack.absent
     )
 
 
