@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.live import Live
 
 from omtcp import aio
+from omtcp.aio.garbage import collect_rarely
 from omtcp.apps.fileserver import FileServer
 from omtcp.apps.snapshot import Snapshot
-from omtcp.cli.garbage import collect_rarely
 from omtcp.cli.live import LiveView
 from omtcp.control.places import default_path
 from omtcp.control.server import control_socket

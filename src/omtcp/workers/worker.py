@@ -11,6 +11,7 @@ import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from omtcp.aio.garbage import collect_rarely
 from omtcp.aio.server import Server, serve_over
 from omtcp.apps.snapshot import Snapshot
 from omtcp.control.protocol import Request
@@ -54,6 +55,7 @@ def main(descriptor: int) -> int:
         return 1
     Path("/proc/self/comm").write_text(f"omtcp-worker-{assignment.number}", encoding="ascii")
     _set_up_logging(channel, assignment.job.log_level)
+    collect_rarely()
     try:
         asyncio.run(_Worker(channel, assignment, descriptors).run())
     except (OmtcpError, OSError) as error:
