@@ -7,16 +7,37 @@ How fast a path can be is only what was seen of it. A path that was measured onc
 was late, and that since then has carried nothing but repetitions, would never be measured again
 (Karn's rule, RFC 6298 section 3), and all that it delivers would be credited to the path whose data
 it repeats, be that dead. So after a few answers in a row that came too early, each to something
-sent after the one before, it is the measurement that is not believed any more.
+sent after the one before and all after about the same time, it is the measurement that is not
+believed any more. Answers to earlier copies come at any time; those to this one take its path's.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from omtcp.core.losses import Kind
 from omtcp.core.scoreboard import Send
 
 ROUNDS = 3
 """Early answers in a row that are taken for those of earlier copies."""
+ALIKE = 1.5
+"""By what factor their round trips may differ to be those of one path."""
+
+
+class Streak(NamedTuple):
+    """Early answers in a row, and how long after their copies they came, ns."""
+
+    rounds: int
+    last_at: int
+    shortest: int
+    longest: int
+
+    def joined_by(self, now: int, rtt_ns: int) -> Streak:
+        """Another one came; it begins a new streak if it is not like the others."""
+        shortest, longest = min(self.shortest, rtt_ns), max(self.longest, rtt_ns)
+        if longest > ALIKE * shortest:
+            return Streak(1, now, rtt_ns, rtt_ns)
+        return Streak(self.rounds + 1, now, shortest, longest)
 
 
 class Copies:
@@ -25,8 +46,7 @@ class Copies:
     __slots__ = ("_early",)
 
     def __init__(self) -> None:
-        self._early: dict[int, tuple[int, int]] = {}
-        """Per path: early answers in a row, and when the last of them came."""
+        self._early: dict[int, Streak] = {}
 
     def carrier(self, now: int, send: Send, end: int) -> Send:
         """Which of the copies of a range that ends at `end` was answered, the last being `send`.
@@ -52,13 +72,14 @@ class Copies:
         if rtt_ns >= subflow.rtt.min_rtt_ns * 3 // 4:
             self._early.pop(subflow.index, None)
             return False
-        rounds, last_at = self._early.get(subflow.index, (0, -1))
-        if send.sent_at < last_at:
+        streak = self._early.get(subflow.index)
+        if streak is not None and send.sent_at < streak.last_at:
             return True
         if send.origin is None or send.origin.lost_by == Kind.REINJECTED:
             return True  # that one was never lost, and may well arrive
-        if rounds < ROUNDS:
-            self._early[subflow.index] = (rounds + 1, now)
+        streak = streak.joined_by(now, rtt_ns) if streak else Streak(1, now, rtt_ns, rtt_ns)
+        if streak.rounds <= ROUNDS:
+            self._early[subflow.index] = streak
             return True
         del self._early[subflow.index]
         subflow.rtt.on_sample(now, rtt_ns)

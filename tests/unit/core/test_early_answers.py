@@ -26,14 +26,14 @@ class TestAPathThatWasMeasuredBadly:
     """B was measured at 30 ms, but takes 1 ms; A is dead, and B repeats what it swallows."""
 
     @staticmethod
-    def repeat(bench: Bench) -> int:
+    def repeat(bench: Bench, rtt: int = 1) -> int:
         """One more segment, over A in vain and then over B; which path is credited."""
         before = bench.subflows[B].delivered
         bench.send(A, 1)
         bench.wait(60)
         bench.silence.suspect(bench.now, bench.subflows[A])
         bench.resend(B)
-        bench.wait(1)
+        bench.wait(rtt)
         bench.ack(bench.board.nxt // MSS)
         bench.subflows[A].state = PathState.ACTIVE
         return B if bench.subflows[B].delivered > before else A
@@ -42,6 +42,11 @@ class TestAPathThatWasMeasuredBadly:
         bench = Bench(30, 30)
         assert [self.repeat(bench) for _ in range(6)] == [A, A, A, B, B, B]
         assert bench.subflows[B].rtt.min_rtt_ns == MS
+
+    def test_answers_that_come_at_any_time_are_those_of_a_slow_path(self) -> None:
+        bench = Bench(30, 30)
+        assert {self.repeat(bench, rtt) for rtt in (1, 15, 4, 2, 9, 20, 3, 12)} == {A}
+        assert bench.subflows[B].rtt.min_rtt_ns == 30 * MS
 
     def test_early_answers_to_one_burst_are_one(self) -> None:
         bench = Bench(30, 30)
