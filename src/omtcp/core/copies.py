@@ -75,7 +75,10 @@ class Copies:
         streak = self._early.get(subflow.index)
         if streak is not None and send.sent_at < streak.last_at:
             return True
-        if send.origin is None or send.origin.lost_by == Kind.REINJECTED:
+        origin = send.origin
+        if origin is None or origin.subflow is subflow:
+            return True  # whichever was answered, the path is alive
+        if origin.lost_by == Kind.REINJECTED:
             return True  # that one was never lost, and may well arrive
         streak = streak.joined_by(now, rtt_ns) if streak else Streak(1, now, rtt_ns, rtt_ns)
         if streak.rounds <= ROUNDS:

@@ -48,6 +48,17 @@ class TestAPathThatWasMeasuredBadly:
         assert {self.repeat(bench, rtt) for rtt in (1, 15, 4, 2, 9, 20, 3, 12)} == {A}
         assert bench.subflows[B].rtt.min_rtt_ns == 30 * MS
 
+    def test_early_answers_to_what_the_path_itself_carried_say_nothing(self) -> None:
+        bench = Bench(30)
+        for _ in range(6):
+            bench.send(A, 1)
+            bench.wait(29)
+            bench.silence.suspect(bench.now, bench.subflows[A])
+            bench.resend(A)
+            bench.wait(1)
+            bench.ack(bench.board.nxt // MSS)
+        assert bench.subflows[A].rtt.min_rtt_ns >= 29 * MS
+
     def test_early_answers_to_one_burst_are_one(self) -> None:
         bench = Bench(30, 30)
         bench.send(A, 8)
