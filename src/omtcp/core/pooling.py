@@ -7,16 +7,19 @@ have given, and when pooling does not pay it leaves the others out, all but thei
 two seconds, then ever longer. If the anchor alone turns out to be no better, pooling was not to
 blame, and the guard is slower to judge the next time.
 
-A path that the scheduler leaves out, as too slow for the window or for what it adds, is told to
-the trace as well, and given another chance from time to time: it may have become better unseen.
+A path that the scheduler leaves out, as too slow for the window or for what it adds, or that costs
+the others more than it brings (`blocking`), is told to the trace as well, and given another chance
+from time to time: it may have become better unseen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from omtcp.core.blocking import Blocking
 from omtcp.core.config import MILLISECOND, SECOND
 from omtcp.core.scheduler import Refusal, in_order
+from omtcp.core.scoreboard import Scoreboard
 from omtcp.core.subflow import Subflow
 from omtcp.trace.events import Event, PoolChanged
 
@@ -51,10 +54,15 @@ class Pool:
     """Orders the paths of one connection that uses all of them."""
 
     def __init__(
-        self, subflows: list[Subflow], first: Subflow, report: Callable[[Event], None] | None
+        self,
+        subflows: list[Subflow],
+        first: Subflow,
+        board: Scoreboard,
+        report: Callable[[Event], None] | None,
     ) -> None:
         """`subflows` may change in place; `first` is the path of the handshake."""
         self._subflows = subflows
+        self.blocking = Blocking(board)
         self._report = report
         self._anchor = first
         self._looked_at = 0
@@ -105,9 +113,12 @@ class Pool:
 
     def on_ack(self, now: int, *, una: int, window_size: int, hungry: bool) -> None:
         """Something was acknowledged, up to `una`; `hungry` says that there is more to send."""
+        if self.blocking.over:
+            self.blocking.settle(now, self.anchor, self.alone(self.anchor, window_size))
         if now - self._looked_at < LOOK_NS:
             return
         self._looked_at = now
+        self.blocking.on_window(window_size)
         self._choose(window_size)
         if not hungry or len(self._subflows) < 2:
             self._since = None

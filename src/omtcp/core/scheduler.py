@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from omtcp.core.config import SECOND
 from omtcp.core.scoreboard import Send
 from omtcp.core.subflow import Subflow
 
@@ -24,6 +25,8 @@ class Refusal(StrEnum):
     """So little is left that the others are done sooner."""
     DELAY = "delay"
     """It adds less than it delays everything."""
+    BLOCKING = "blocking"
+    """It kept the others waiting for more than it brought."""
 
 
 LIMIT_HANDICAP = 1.3
@@ -33,7 +36,7 @@ LIMIT_HANDICAP = 1.3
 RUN = 4
 """Bursts that leave together where none waits for the clock: choosing a path is paid but once."""
 
-PAYBACK_S = 10
+PAYBACK_NS = 10 * SECOND
 """A slower path delays everything once, and must make up for that within so many seconds."""
 
 
@@ -91,11 +94,22 @@ def carriers(lost: Send, paths: list[Subflow]) -> list[Subflow]:
     """Of `paths` those that may carry again what `lost` carried in vain, in the same order.
 
     Not the path that lost it, if that was a repetition already or if it loses much: each further
-    loss there keeps the receiver waiting for another round trip. Unless there is no other.
+    loss there keeps the receiver waiting for another round trip. Unless there is no other that
+    would not keep it waiting for longer than that.
     """
     if lost.origin is None and not lost.subflow.lossy:
         return paths
-    return [path for path in paths if path is not lost.subflow and not path.lossy] or paths
+    return [path for path in elsewhere(lost, paths) if not path.lossy] or paths
+
+
+def elsewhere(lost: Send, paths: list[Subflow]) -> list[Subflow]:
+    """Those of `paths` that may spare what `lost` carried a further loss on the same path.
+
+    That would take about three of its round trips, with the time to find it; so any path that
+    takes longer spares nothing.
+    """
+    patience = 3 * lost.subflow.rtt.srtt_ns
+    return [path for path in paths if path is not lost.subflow and path.rtt.srtt_ns <= patience]
 
 
 def for_retransmission(now: int, paths: list[Subflow]) -> tuple[Subflow | None, int]:
@@ -144,8 +158,11 @@ def _refusal(
     The window must have room for what the better paths send until it arrives (BLEST, Ferlin et
     al., IFIP Networking 2016). What is left must take the better paths longer than the detour
     (ECF, Lim et al., CoNEXT 2017). And as everything is delivered in order, a slower path delays
-    all of it once: what it adds must make up for that.
+    all of it once: what it adds must make up for that. That is what it was seen to carry, and no
+    more than the room that the others leave it in the window.
     """
+    if now < subflow.out_until:
+        return Refusal.BLOCKING
     arrival = subflow.arrival_ns(subflow.quantum)
     needed = subflow.in_flight + subflow.quantum
     rate = 0.0  # bytes per ns
@@ -162,7 +179,9 @@ def _refusal(
     delay = arrival - nearest
     if delay * rate >= remaining:
         return Refusal.TAIL
-    known = subflow.has_met_its_limit and now >= subflow.chance_until
-    if known and subflow.rate.value * PAYBACK_S < rate * delay:
+    adds = (window_size - needed + subflow.in_flight + subflow.quantum) / arrival
+    if subflow.has_met_its_limit and now >= subflow.chance_until:
+        adds = min(adds, subflow.rate.value / SECOND)
+    if adds * PAYBACK_NS < rate * delay:
         return Refusal.DELAY
     return ""

@@ -24,7 +24,7 @@ from omtcp.core.pooling import Pool
 from omtcp.core.primary import PrimaryChooser
 from omtcp.core.recovery import Recovery, no_new_data
 from omtcp.core.reinjection import Reinjection
-from omtcp.core.scheduler import carriers, for_new_data, for_retransmission, in_order
+from omtcp.core.scheduler import carriers, elsewhere, for_new_data, for_retransmission, in_order
 from omtcp.core.scoreboard import Scoreboard
 from omtcp.core.send_buffer import Buffer, SendBuffer
 from omtcp.core.subflow import PathState, Subflow
@@ -108,7 +108,7 @@ class Sender:
         self._reinjection = Reinjection(self.board)
         self.pool: Pool | None = None
         if config.mode is Mode.POOLED:
-            self.pool = Pool(self.subflows, first_subflow, report)
+            self.pool = Pool(self.subflows, first_subflow, self.board, report)
         self.chooser = PrimaryChooser(config, self.subflows, first_subflow, random, report)
         self.coupler: Coupler | None = None
         """Who grows how fast when all paths do; else it is the primary's budget."""
@@ -379,9 +379,12 @@ class Sender:
 
     def _retransmit(self, now: int) -> Plan | None:
         first = self.board.lost.values[0]
-        if first.lost_by in (Kind.PROBE, Kind.REINJECTED):  # for another path, whatever that costs
+        if first.lost_by == Kind.REINJECTED:  # for another path, whatever that costs
             paths = in_order(self.subflows, self.best)
             paths = [path for path in paths if path is not first.subflow] or paths
+        elif first.lost_by == Kind.PROBE:
+            paths = in_order(self.subflows, self.best)
+            paths = elsewhere(first, paths) or paths
         else:
             paths = carriers(first, self._paths())
         subflow, room = for_retransmission(now, paths)
@@ -410,6 +413,8 @@ class Sender:
             return None
         room = self._fit(subflow, min(room, remaining))
         if room <= 0:
+            if self.pool is not None and subflow is self.pool.anchor:
+                self.pool.blocking.on_window_full(now)
             return None
         start = board.nxt
         board.record(subflow.send(now, start, start + room))

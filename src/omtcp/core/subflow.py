@@ -83,6 +83,7 @@ class Subflow:
         "loss_share",
         "mss",
         "order",
+        "out_until",
         "owed",
         "paced",
         "pacer",
@@ -174,6 +175,8 @@ class Subflow:
         """Why the scheduler last left it out; empty if it did not."""
         self.chance_until = 0
         """Until then it need not prove that it is worth its delay."""
+        self.out_until = 0
+        """Until then it is left out, because it kept others waiting for more than it brought."""
         self.paced = False
         """Whether the pacer held something back when it was last asked."""
         self.sent_bytes = 0

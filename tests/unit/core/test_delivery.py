@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from omtcp.core.delivery import LossShare
-from omtcp.core.scheduler import carriers
+from omtcp.core.scheduler import carriers, elsewhere
 
 from .sending import MSS, Bench, make_subflow
 
@@ -60,6 +60,13 @@ class TestCarriers:
         lost = bench.send(A)
         a.loss_share.value = b.loss_share.value = 0.2
         assert carriers(lost, bench.subflows) == [c]
+
+    def test_a_path_much_farther_would_only_keep_the_receiver_waiting(self) -> None:
+        bench = Bench(20, 400, 50)
+        lost = bench.send(A)
+        bench.subflows[A].loss_share.value = 0.2
+        assert carriers(lost, bench.subflows[:2]) == bench.subflows[:2]
+        assert elsewhere(lost, bench.subflows) == [bench.subflows[2]]
 
     def test_unless_there_is_no_other(self) -> None:
         bench = Bench(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omtcp.core.pooling import ALONE_FIRST_NS, Pool
 from omtcp.core.scheduler import Refusal
+from omtcp.core.scoreboard import Scoreboard
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.trace.events import Event, PoolChanged
 
@@ -22,7 +23,7 @@ class Rig:
         for subflow, (_, rate) in zip(self.subflows, paths, strict=True):
             self.rate(subflow, rate)
         self.events: list[Event] = []
-        self.pool = Pool(self.subflows, self.subflows[0], self.events.append)
+        self.pool = Pool(self.subflows, self.subflows[0], Scoreboard(), self.events.append)
         self.una = 0
 
     def rate(self, subflow: Subflow, rate: int) -> None:

@@ -144,6 +144,16 @@ class TestReceiveWindow:
         assert b.arrival_ns(2 * MSS) == 400_000_000  # so it takes 14
         assert new_data(a, b)[0] is None
         assert b.refusal == Refusal.DELAY
+
+    def test_nor_what_could_not_add_more_for_want_of_window(self) -> None:
+        """B is as yet unknown; but 2 segments of room in 400 ms are not worth a delay of 350 ms.
+
+        A sends 400 segments a second: 140 in that time, which 5 a second make up for in 28 s.
+        """
+        a, b = path(0, 50, in_flight=20), path(1, 400)
+        assert new_data(a, b, window=162 * MSS)[0] is None
+        assert b.refusal == Refusal.DELAY
+        assert new_data(a, b, window=168 * MSS)[0] == 1
         b.chance_until = NOW + 1
         assert new_data(a, b)[0] == 1
         b.chance_until = 0
