@@ -46,25 +46,37 @@ class Host:
     devices: list[list[Tun]]
     feed: Tun
 
-    def packet(self, port: int, *, reply: bool = False, flags: int = SYN) -> bytes:
+    def packet(
+        self, port: int, *, reply: bool = False, flags: int = SYN, label: int = 0, payload: int = 0
+    ) -> bytes:
         client, served = (ip_address(address[self.family]).packed for address in (CLIENT, SERVED))
         ends = (served, client, 80, port) if reply else (client, served, port, 80)
         segment = Segment(
-            source_port=ends[2], destination_port=ends[3], seq=1, ack=1, flags=flags, window=1000
+            source_port=ends[2],
+            destination_port=ends[3],
+            seq=1,
+            ack=1,
+            flags=flags,
+            window=1000,
+            payload=(bytes(payload),),
+            length=payload,
         )
-        return HeaderWriter(*ends).packet(segment)
+        return HeaderWriter(*ends, flow_label=label).packet(segment)
 
     def send_to(self, device: int) -> None:
         """What comes in for the served address goes to that device from now on."""
         name = self.devices[device][0].name
         self.namespace.ip(f"route replace {SERVED[self.family]} dev {name}")
 
-    def queues_of(self, device: int, flags: int = SYN) -> dict[int, int]:
+    def queues_of(
+        self, device: int, flags: int = SYN, *, label: int = 0, payload: int = 0
+    ) -> dict[int, int]:
         """By port, the queue at which a client's packet comes out."""
         self.send_to(device)
         found = {}
         for port in PORTS:
-            assert self.feed.write_packet(self.packet(port, flags=flags))
+            packet = self.packet(port, flags=flags, label=label, payload=payload)
+            assert self.feed.write_packet(packet)
             found[port] = self.queue_with(device, port)
         return found
 
@@ -125,6 +137,15 @@ def test_a_flow_has_one_queue_on_all_devices_for_ever(family: int) -> None:
         time.sleep(2 * FORGOTTEN)
         for device in (0, 1):
             assert made.queues_of(device, ACK) == first, "idleness moved the flow"
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_else_is_in_a_packet_matters_not(family: int) -> None:
+    """Kernels change the flow label of a connection when they think that its path is broken."""
+    with host(family) as made:
+        first = made.queues_of(0)
+        assert made.queues_of(0, ACK, payload=700) == first
+        assert made.queues_of(0, ACK, label=0xABCDE) == first
 
 
 def test_flows_spread_evenly() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from .serving import CONTENT, Download, Serving, World, digest, until
+from .serving import CONTENT, Download, Serving, World, command, cpu_seconds, digest, until
 from .serving import world as new_world
 
 pytestmark = pytest.mark.namespaces
@@ -308,3 +311,99 @@ def test_icmp_reaches_whom_it_concerns(
         assert serving.log == ""
     owner = owners(events, 3)
     assert {owner[name] for name in names} == {1, 2, 3}
+
+
+def test_a_worker_that_cannot_serve_keeps_everything_from_starting(
+    alone: World, directory: Path, tmp_path: Path
+) -> None:
+    before = settled(alone)
+    options = ("--workers", "2", "--events", str(tmp_path / "none" / "e"))
+    done = subprocess.run(
+        command(alone, directory, *options), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("omtcp: cannot write events to ")
+    assert done.stderr.count("\n") == 1
+    assert alone.server.snapshot() == before
+
+
+def test_a_worker_that_keeps_dying_is_started_ever_more_slowly(
+    alone: World, directory: Path, tmp_path: Path
+) -> None:
+    site, away = tmp_path / "site", tmp_path / "away"
+    site.mkdir()
+    (site / "small").write_bytes((directory / "small").read_bytes())
+    with served(alone, site, tmp_path, 2) as serving:
+        site.rename(away)
+        os.kill(workers_of(serving)[1], signal.SIGKILL)
+        until(lambda: "again in 0.8 s" in serving.log, "a longer pause")
+        away.rename(site)
+        until(lambda: len(workers_of(serving)) == 2, "an heir")
+        until(lambda: "omtcp-worker" in comm_of(workers_of(serving).get(1)), "its name")
+        with ExitStack() as stack:
+            clients = [stack.enter_context(alone.connect()) for _ in range(16)]
+            for client in clients:
+                assert fetch(client, "small") == digest((site / "small").read_bytes())
+        lines = serving.log.splitlines()
+    pauses = [float(line.rpartition("again in ")[2].split()[0]) for line in lines]
+    assert pauses == [0.1, 0.2, 0.4, 0.8][: len(pauses)]
+    assert "was killed by SIGKILL" in lines[0]
+    assert all(f"cannot serve: cannot serve {site}: No such file" in line for line in lines[1:])
+
+
+def comm_of(pid: int | None) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
+
+
+def test_on_a_terminal_the_table_shows_all(fast: World, directory: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    words = command(fast, directory, "--workers", "2")
+    with (
+        subprocess.Popen(
+            words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+        ) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(process.kill)
+        os.close(theirs)
+        screen = read_until(ours, b"", b"by 2 workers")
+        clients = [stack.enter_context(fast.connect()) for _ in range(16)]
+        for client in clients:
+            fetch(client, "small")
+        screen = read_until(ours, screen, b"16 connections")
+        screen = read_until(ours, screen, b"16 done")
+        process.send_signal(signal.SIGINT)
+        with suppress(OSError):  # EIO is how a terminal ends
+            while data := os.read(ours, 4096):
+                screen += data
+        assert process.wait(20) == 0
+    os.close(ours)
+    assert b"Traceback" not in screen
+
+
+def read_until(terminal: int, screen: bytes, text: bytes) -> bytes:
+    deadline = time.monotonic() + 20
+    while text not in screen:
+        assert time.monotonic() < deadline, screen[-3000:]
+        if select.select([terminal], [], [], 1)[0]:
+            screen += os.read(terminal, 4096)
+    return screen
+
+
+def test_idle_workers_cost_next_to_nothing(fast: World, directory: Path, tmp_path: Path) -> None:
+    with served(fast, directory, tmp_path, 2) as serving, ExitStack() as stack:
+        clients = [stack.enter_context(fast.connect()) for _ in range(20)]
+        for client in clients:
+            fetch(client, "small")
+
+        def used() -> float:
+            return sum(map(cpu_seconds, [serving.pid, *workers_of(serving).values()]))
+
+        time.sleep(1.5)  # every ping that is still due
+        before = used()
+        time.sleep(1)
+        assert used() - before < 0.1

@@ -46,6 +46,7 @@ LONGEST_PAUSE = 5.0
 LONG_LIFE = 10.0
 """Seconds after which a death is a new misfortune, and not the old one again."""
 START_PATIENCE = 30.0
+"""Seconds, and one more for each worker: they start at the same time, on few processors."""
 ANSWER_PATIENCE = 10.0
 STOP_PATIENCE = 5.0
 
@@ -136,7 +137,7 @@ class Crew(Answerer):
             self._members[number] = self._hire(number)
         members = list(self._members.values())
         try:
-            async with asyncio.timeout(START_PATIENCE):
+            async with asyncio.timeout(START_PATIENCE + len(members)):
                 for member in members:
                     await member.ready
         except TimeoutError:

@@ -147,8 +147,7 @@ class Member:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._on_channel()  # what it still said
-        with suppress(ValueError):
-            self._loop.remove_reader(self._channel.fileno())
+        self._loop.remove_reader(self._channel.fileno())
         self._channel.close()
         status = self._process.wait()
         self._ended.set_result(status)

@@ -53,7 +53,8 @@ def main(descriptor: int) -> int:
         assignment, descriptors = _first(channel)
     except ChannelClosedError:
         return 1
-    Path("/proc/self/comm").write_text(f"omtcp-worker-{assignment.number}", encoding="ascii")
+    with suppress(OSError):  # for ps(1) and top(1)
+        Path("/proc/self/comm").write_text(f"omtcp-worker-{assignment.number}", encoding="ascii")
     _set_up_logging(channel, assignment.job.log_level)
     collect_rarely()
     try:
