@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from .serving import CONTENT, Download, Serving, World, command, cpu_seconds, digest, until
+from .hosts import SERVED
+from .serving import CONTENT, PORT, Download, Serving, World, command, cpu_seconds, digest, until
 from .serving import world as new_world
 
 pytestmark = pytest.mark.namespaces
@@ -407,3 +409,35 @@ def test_idle_workers_cost_next_to_nothing(fast: World, directory: Path, tmp_pat
         before = used()
         time.sleep(1)
         assert used() - before < 0.1
+
+
+def test_a_flood_of_syns_is_spread(fast: World, directory: Path, tmp_path: Path) -> None:
+    """No worker gets much more of it than another, and who means it is served."""
+    seconds = 2
+    with served(fast, directory, tmp_path, 3) as serving:
+        pids = workers_of(serving)
+        before = {number: reads(pid) for number, pid in pids.items()}
+        job = {
+            "host": SERVED[4],
+            "port": PORT,
+            "rate": 1000,
+            "start_ns": time.monotonic_ns(),
+            "duration_ns": seconds * 1_000_000_000,
+        }
+        words = fast.client.command(sys.executable, "-m", "omtcp.bench.flood", json.dumps(job))
+        with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as flood:
+            while flood.poll() is None:
+                got = fast.curl(serving.url("small"))
+                assert digest(got.stdout) == digest((directory / "small").read_bytes())
+            assert flood.stdout is not None
+            sent = json.loads(flood.stdout.read().splitlines()[-1])["result"]["sent"]
+        seen = [reads(pid) - before[number] for number, pid in pids.items()]
+        assert workers_of(serving) == pids
+    assert sent > 500
+    assert max(seen) < 2 * min(seen), seen
+
+
+def reads(pid: int) -> int:
+    """How often a process has read: once for each packet, at least."""
+    fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(fields["syscr"])
