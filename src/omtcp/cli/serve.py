@@ -27,6 +27,7 @@ from omtcp.control.server import control_socket
 from omtcp.control.service import Answerer, Service
 from omtcp.core.config import Config, Coupling, LossCorrection, LossRule, Mode, PrimaryRule
 from omtcp.net.pathspec import PathSpec
+from omtcp.net.precedence import take_precedence
 from omtcp.trace.jsonl import JsonLines
 from omtcp.workers.crew import MOST_WORKERS, Staff, serve_by_workers
 
@@ -164,6 +165,13 @@ def _values(kind: type[StrEnum]) -> "click.Choice[str]":
     help="Processes that share the connections; `auto` for one per processor.",
 )
 @click.option(
+    "--nice",
+    type=click.IntRange(-20, 19),
+    default=-10,
+    show_default=True,
+    help="Precedence over other programs, -20 (most) to 19, as nice(1) has it.",
+)
+@click.option(
     "--control",
     metavar="SOCKET",
     help="Where `omtcp path` reaches this server; by default a place in /run/omtcp.",
@@ -194,6 +202,7 @@ def serve(
     recovery: str,
     timestamps: bool,
     workers: int,
+    nice: int,
     control: str | None,
     events: str | None,
     log_level: str,
@@ -238,6 +247,7 @@ def serve(
         events=sink,
         staff=staff,
     )
+    take_precedence(nice)
     collect_rarely()
     try:
         asyncio.run(run_site(site))
