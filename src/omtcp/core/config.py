@@ -104,7 +104,8 @@ class Config:
     ping_interval_ns: int = 100 * MILLISECOND
     slow_ping_interval_ns: int = 5 * SECOND
     """Ping interval of a path that has been silent for the user timeout."""
-    syn_backlog: int = 4096
+    syn_backlog: int = 512
+    """Handshakes under way that are remembered; beyond it SYNs are answered with cookies."""
     metrics_interval_ns: int = 50 * MILLISECOND
 
     def __post_init__(self) -> None:

@@ -49,6 +49,12 @@ class Flow(NamedTuple):
     remote_port: int
 
     @property
+    def octets(self) -> bytes:
+        """All of it in a fixed form, to be hashed."""
+        ports = self.local_port << 16 | self.remote_port
+        return self.local + self.remote + ports.to_bytes(4, "big")
+
+    @property
     def version(self) -> int:
         """Of IP."""
         return 4 if len(self.local) == 4 else 6
@@ -158,6 +164,18 @@ class Connection:
         """
         self._opening.prefer(path, staggered=staggered)
         self._advance(Input.LISTEN)
+
+    def resume(self, now: int, syn: Segment, path: int, stamp_base: int) -> None:
+        """`syn` was answered over `path` with a cookie, and is now known again.
+
+        The ACK that brought the cookie back comes next. `stamp_base` is what the TSval of the
+        answer was counted from.
+        """
+        self._now = now
+        self.listen(path)
+        self._timestamps.rebase(stamp_base, now)
+        self._composer.synchronize(syn, self.config, self.flow.version)
+        self._advance(Input.RECV_SYN)
 
     def connect(self, now: int) -> None:
         """Send a SYN."""

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from omtcp.core.agenda import Agenda
 from omtcp.core.config import Config, Mode
 from omtcp.core.connection import Connection, Flow
+from omtcp.core.cookies import Cookies
+from omtcp.core.handshake import scale_for
 from omtcp.core.isn import initial_sequence_number
 from omtcp.core.paths import Path, Paths, check_cost
 from omtcp.core.state import State
@@ -35,11 +37,16 @@ from omtcp.wire.tcp import ACK, FIN, RST, SYN, Segment
 EPHEMERAL_FIRST = 49_152
 """RFC 6335 section 6."""
 
+REPLIES_MOST = 256
+"""Segments to those who are no connection that wait to be sent; to more, nothing is answered."""
+CALM = 4
+"""The part of the backlog up to which a SYN is answered over several paths if need be."""
+
 _HEADERS = {4: 40, 6: 60}
 
 
 class Reply(NamedTuple):
-    """A segment that belongs to no connection: the RST to a stray one, the way that one came."""
+    """A segment that belongs to no connection: the RST to a stray one, or a cookie."""
 
     flow: Flow
     segment: Segment
@@ -76,6 +83,7 @@ class Endpoint:
         self._random = random
         self._sink = sink
         self._secret = secret
+        self.cookies = Cookies(secret, self._version)
         self._ports: set[int] = set()
         self.connections: dict[tuple[int, bytes, int], Connection] = {}
         self._half_open: dict[Connection, None] = {}
@@ -125,13 +133,15 @@ class Endpoint:
                 return connection
         raise LocalError("no ephemeral port is free")
 
-    def _add(self, now: int, flow: Flow) -> Connection:
+    def _add(self, now: int, flow: Flow, iss: int | None = None) -> Connection:
         self._identities += 1
+        if iss is None:
+            iss = initial_sequence_number(secret=self._secret, now=now, **flow._asdict())
         connection = Connection(
             self.config,
             flow,
             self.paths,
-            iss=initial_sequence_number(secret=self._secret, now=now, **flow._asdict()),
+            iss=iss,
             random=self._random,
             identity=self._identities,
             sink=self._sink,
@@ -168,35 +178,86 @@ class Endpoint:
         )
 
     def _accept(self, now: int, source: bytes, segment: Segment, path: int) -> Connection | None:
-        """A connection for the SYN of a stranger; anything else is refused.
+        """A connection for the SYN of a stranger, or for a cookie; anything else is refused.
 
-        The handshake goes back the way it came: that path works, and with symmetric routes it is
-        the one the operator meant for this client; but a cheaper path comes first. `single` means
-        the first path come what may. Nobody is answered while no path may be used.
+        Nobody is answered while no path may be used.
         """
         wanted = segment.flags & (SYN | ACK | RST) == SYN
         if not wanted or segment.destination_port not in self._ports:
-            self._refuse(source, segment, path)
-            return None
+            resumed = self._resume(now, source, segment, path)
+            if resumed is None:
+                self._refuse(source, segment, path)
+            return resumed
         if not self.paths.rotation():
             return None
-        if len(self._half_open) >= self.config.syn_backlog:
-            # In a flood of SYNs the newest is the likeliest to be anybody: RFC 4987 section 3.3.
-            self.discard(next(iter(self._half_open)))
         flow = Flow(self.address, segment.destination_port, source, segment.source_port)
+        path = self._preferred(path)
+        if self.crowded:
+            self._answer_with_cookie(now, flow, segment, path)
+            return None
         connection = self._add(now, flow)
-        if self.config.mode is Mode.SINGLE:
-            connection.listen()
-        else:  # a flood of SYNs gets one answer each
-            calm = len(self._half_open) < self.config.syn_backlog // 8
-            connection.listen(path, staggered=calm)
+        # While many knock they get one answer each.
+        calm = len(self._half_open) < self.config.syn_backlog // CALM
+        connection.listen(path, staggered=calm and self.config.mode is not Mode.SINGLE)
         self._half_open[connection] = None
+        return connection
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many handshakes are under way that no more are remembered."""
+        return len(self._half_open) >= self.config.syn_backlog
+
+    def _preferred(self, path: int) -> int:
+        """Over which path a SYN that came by `path` is answered, cheaper ones apart.
+
+        The way it came: that path works, and with symmetric routes it is the one the operator
+        meant for this client. `single` means the first path come what may.
+        """
+        return 0 if self.config.mode is Mode.SINGLE else path
+
+    def _answer_with_cookie(self, now: int, flow: Flow, syn: Segment, path: int) -> None:
+        """Too many handshakes are under way to remember another one."""
+        order = self.paths.rotation(path)
+        if not order or len(self._replies) >= REPLIES_MOST:
+            return
+        config = self.config
+        if not config.timestamps:
+            syn.timestamps = None
+        iss, _, stamp = self.cookies.bake(now, flow.octets, syn)
+        answer = Segment(
+            source_port=flow.local_port,
+            destination_port=flow.remote_port,
+            seq=iss,
+            ack=seq_add(syn.seq, 1),
+            flags=SYN | ACK,
+            window=min(config.receive_buffer, 0xFFFF),
+            mss=self.paths[order[0]].size,
+        )
+        if stamp is not None and syn.timestamps is not None:
+            answer.timestamps = (stamp, syn.timestamps[0])
+            answer.sack_permitted = config.sack and syn.sack_permitted
+            if syn.window_scale is not None:
+                answer.window_scale = scale_for(config.receive_buffer_max)
+        self._replies.append(Reply(flow, answer, order[0]))
+
+    def _resume(self, now: int, source: bytes, ack: Segment, path: int) -> Connection | None:
+        """The connection of which `ack` brings the cookie back, if it does."""
+        if ack.flags & (SYN | ACK | RST) != ACK or ack.destination_port not in self._ports:
+            return None
+        flow = Flow(self.address, ack.destination_port, source, ack.source_port)
+        syn = self.cookies.taste(now, flow.octets, ack)
+        order = self.paths.rotation(self._preferred(path))
+        if syn is None or not order:
+            return None
+        connection = self._add(now, flow, seq_add(ack.ack, -1))
+        connection.resume(now, syn, order[0], self.cookies.stamp_base(flow.octets))
+        self._half_open[connection] = None  # for a moment: the ACK follows
         return connection
 
     def _refuse(self, source: bytes, segment: Segment, path: int) -> None:
         """RST to a segment that belongs to nobody (RFC 9293 section 3.10.7.1)."""
         flags = segment.flags
-        if flags & RST or len(self._replies) >= 256:
+        if flags & RST or len(self._replies) >= REPLIES_MOST:
             return
         length = segment.length + bool(flags & SYN) + bool(flags & FIN)
         answer = Segment(

@@ -26,6 +26,11 @@ class OrderedTimestamps:
         self.recent = 0
         """TS.Recent: what the peer is to be echoed."""
 
+    def rebase(self, base: int, now: int) -> None:
+        """Another offset, with which a TSval was sent before this was made; nothing else was."""
+        self._base = base
+        self.begin(now)
+
     def now(self, now: int) -> int:
         """The clock."""
         return (self._base + now // _TICK_NS) % _MODULUS

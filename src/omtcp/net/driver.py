@@ -19,6 +19,7 @@ from omtcp.core.endpoint import Endpoint, Reply
 from omtcp.core.events import Closed, Event
 from omtcp.core.paths import Paths
 from omtcp.errors import LocalError, PathError, WireError
+from omtcp.net.doorman import Doorman, is_syn
 from omtcp.net.tun import PACKET_SIZE, PayloadError, Tun
 from omtcp.wire.header import HeaderWriter
 from omtcp.wire.packet import IcmpPacket, TcpPacket, parse_packet
@@ -38,6 +39,9 @@ LOOK_NS = 1_000_000
 """How long packets that come thick wait to be read together: what the loop's timers resolve."""
 THICK = 2
 """Packets per look for which this is worth it."""
+
+TELL_NS = 60 * SECOND
+"""How often the log says that there is a crowd."""
 
 _log = logging.getLogger("omtcp.net")
 _T = TypeVar("_T")
@@ -71,6 +75,10 @@ class Driver:
         """For how long the ACKs of who had a turn since may wait."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0
+        self._strangers: list[tuple[bytes, bool]] = []
+        """SYNs that were read, and whether their checksums are known to be right."""
+        self._doorman = Doorman()
+        self._told_at = -TELL_NS
         self._soon = False
         self._draining = False
         self._turn: Connection | None = None
@@ -81,6 +89,11 @@ class Driver:
         """Packets dropped because they could not be parsed."""
         self.refused = 0
         """Packets that a device had no room for."""
+
+    @property
+    def shed(self) -> int:
+        """SYNs that were dropped in a crowd, for want of time."""
+        return self._doorman.shed
 
     @staticmethod
     def clock() -> int:
@@ -223,13 +236,21 @@ class Driver:
             return -1
         read_into, fold = tun.read_into, self._acks.take
         buffer, view = self._buffer, self._view
+        welcome = not self._endpoint.crowded or self._crowd(now)
         count = 0
         try:
             while count < READ_BATCH and (got := read_into(buffer)) is not None:
                 count += 1
                 length, checksum_valid = got
                 packet = view[:length]
-                if not fold(packet, checksum_valid=checksum_valid):
+                if fold(packet, checksum_valid=checksum_valid):
+                    continue
+                if is_syn(packet):
+                    if welcome:
+                        self._strangers.append((bytes(packet), checksum_valid))
+                    else:
+                        self._doorman.shed += 1
+                else:
                     self._feed_acks(now, path)  # first, as they came first
                     self._parse(now, packet, checksum_valid, path)
         except PathError as error:
@@ -237,7 +258,31 @@ class Driver:
             self._loop.remove_reader(tun.fileno())
             count = -1
         self._feed_acks(now, path)
+        if self._strangers:
+            self._admit(now, path)
         return count
+
+    def _crowd(self, now: int) -> bool:
+        """More knock than can be remembered; whether there is time for them."""
+        if now - self._told_at >= TELL_NS:
+            self._told_at = now
+            _log.warning("too many handshakes under way: SYNs are answered with cookies")
+        return self._doorman.look(now)
+
+    def _admit(self, now: int, path: int) -> None:
+        """SYNs come after all that was read with them, and in a crowd only if there is time."""
+        strangers, self._strangers = self._strangers, []
+        doorman, endpoint = self._doorman, self._endpoint
+        welcome = True
+        for number, (octets, checksum_valid) in enumerate(strangers):
+            if not welcome:
+                doorman.shed += len(strangers) - number
+                return
+            before = self.clock()
+            self._parse(now, memoryview(octets), checksum_valid, path)
+            self._send_replies()
+            if endpoint.crowded:
+                welcome = doorman.spend(self.clock() - before)
 
     def _feed_acks(self, now: int, path: int) -> None:
         for packet in self._acks.drain():
@@ -289,8 +334,7 @@ class Driver:
     def _drain_round(self, now: int) -> int:
         """How much of the round is left over."""
         endpoint = self._endpoint
-        while (reply := endpoint.poll_reply()) is not None:
-            self._reply(reply)
+        self._send_replies()
         while (accepted := endpoint.poll_accept()) is not None:
             self._on_accept(accepted)
         left = SEND_ROUND
@@ -301,6 +345,10 @@ class Driver:
                 self._fail(connection)
         return left
 
+    def _send_replies(self) -> None:
+        while (reply := self._endpoint.poll_reply()) is not None:
+            self._reply(reply)
+
     def _reply(self, reply: Reply) -> None:
         flow, segment, path = reply
         writer = HeaderWriter(flow.local, flow.remote, flow.local_port, flow.remote_port)
@@ -308,7 +356,7 @@ class Driver:
         if tun is None:
             return
         try:
-            self.refused += not tun.write_packet(writer.packet(segment))
+            self.refused += not tun.write(writer.header(segment), (), 1, writer.ip_header_length)
         except PathError as error:
             _log.debug("%s", error)
 

@@ -10,7 +10,7 @@ import pytest
 
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection
-from omtcp.core.endpoint import Endpoint
+from omtcp.core.endpoint import REPLIES_MOST, Endpoint
 from omtcp.core.state import State
 from omtcp.errors import LocalError
 from omtcp.wire.seq import seq_add
@@ -82,17 +82,6 @@ def test_the_backlog_bounds_who_is_half_open_and_frees_itself() -> None:
     pump(end, later)
     assert not end.connections
     shake(end, 2000)
-
-
-def test_a_flood_does_not_keep_out_who_answers_soon() -> None:
-    """The oldest that has not answered makes room (RFC 4987 section 3.3)."""
-    end = endpoint(syn_backlog=3)
-    for port in range(1000, 1010):
-        end.handle_segment(NOW, THERE, segment(port, SYN))
-        pump(end)
-    connection = shake(end, 2000)
-    assert state(connection) is State.ESTABLISHED
-    assert {flow[2] for flow in end.connections} == {1008, 1009, 2000}
 
 
 def test_who_resets_gives_its_place_in_the_backlog_back() -> None:
@@ -298,3 +287,134 @@ def test_an_early_reminder_of_a_quiet_connection_disturbs_nobody() -> None:
     assert end.poll_due(at) is None
     assert end.next_ready() is None
     assert end.poll_timeout() == NOW + 60 * SECOND
+
+
+def knock(port: int = 2000, **options: object) -> Segment:
+    """A SYN as Linux sends it, unless told otherwise."""
+    usual = {"mss": 1460, "window_scale": 7, "sack_permitted": True, "timestamps": (77, 0)}
+    return replace(segment(port, SYN), **{**usual, **options})  # type: ignore[arg-type]  # fields
+
+
+def crowd(**options: int) -> Endpoint:
+    """An endpoint that remembers no more than one handshake, and that is taken."""
+    end = endpoint(syn_backlog=1, **options)
+    end.handle_segment(NOW, THERE, knock(1000))
+    pump(end)
+    assert end.crowded
+    return end
+
+
+def cookie_for(end: Endpoint, syn: Segment, path: int = 0) -> Segment:
+    end.handle_segment(NOW, THERE, syn, path)
+    assert pump(end) == []
+    reply = end.poll_reply()
+    assert reply is not None
+    assert reply.path == path
+    assert len(end.connections) == 1, "it is not remembered"
+    return reply.segment
+
+
+def bring_back(cookie: Segment, port: int = 2000) -> Segment:
+    stamps = None if cookie.timestamps is None else (78, cookie.timestamps[0])
+    ack = seq_add(cookie.seq, 1)
+    return Segment(port, 80, 8, ack, ACK, 500, timestamps=stamps)
+
+
+class TestCookies:
+    def test_all_that_matters_survives(self) -> None:
+        end = crowd()
+        cookie = cookie_for(end, knock(), 1)
+        assert (cookie.flags, cookie.ack, cookie.mss) == (SYN | ACK, 8, 1460)
+        assert cookie.sack_permitted
+        assert cookie.window_scale == 7
+        assert cookie.timestamps is not None
+        assert cookie.timestamps[1] == 77
+        end.handle_segment(NOW + SECOND, THERE, bring_back(cookie), 1)
+        connection = end.poll_accept()
+        assert connection is not None
+        assert state(connection) is State.ESTABLISHED
+        assert connection.sender is not None
+        assert connection.sender.right == 500 << 7
+        assert [flow.mss for flow in connection.sender.subflows] == [1448, 1448]
+        assert connection.sender.best.index == 1
+        assert connection.sender.plain is None
+        connection.write(b"data")
+        end.touch(connection)
+        data, *_ = pump(end, NOW + SECOND)
+        assert (data.seq, data.ack) == (seq_add(cookie.seq, 1), 8)
+        assert data.timestamps is not None
+        assert 1000 <= (data.timestamps[0] - cookie.timestamps[0]) % (1 << 32) < 1032
+
+    def test_the_first_data_may_bring_it_back(self) -> None:
+        end = crowd()
+        ack = bring_back(cookie_for(end, knock()))
+        ack.payload, ack.length = (b"GET",), 3
+        end.handle_segment(NOW, THERE, ack)
+        connection = end.poll_accept()
+        assert connection is not None
+        assert connection.read() == b"GET"
+
+    def test_without_timestamps_one_path_is_left(self) -> None:
+        end = crowd()
+        cookie = cookie_for(end, knock(timestamps=None))
+        assert not cookie.sack_permitted
+        assert (cookie.window_scale, cookie.timestamps) == (None, None)
+        end.handle_segment(NOW, THERE, bring_back(cookie))
+        connection = end.poll_accept()
+        assert connection is not None
+        assert connection.sender is not None
+        assert connection.sender.plain is not None
+        assert len(connection.sender.subflows) == 1
+
+    def test_timestamps_can_be_declined(self) -> None:
+        end = crowd(timestamps=False)
+        cookie = cookie_for(end, knock())
+        assert (cookie.window_scale, cookie.timestamps) == (None, None)
+
+    def test_who_makes_one_up_is_refused(self) -> None:
+        end = crowd()
+        ack = bring_back(cookie_for(end, knock()))
+        ack.ack = seq_add(ack.ack, 1)
+        end.handle_segment(NOW, THERE, ack)
+        reply = end.poll_reply()
+        assert reply is not None
+        assert reply.segment.flags == RST
+        assert end.poll_accept() is None
+
+    def test_it_does_not_bring_back_what_is_reset(self) -> None:
+        end = crowd()
+        ack = bring_back(cookie_for(end, knock()))
+        ack.flags = ACK | RST
+        end.handle_segment(NOW, THERE, ack)
+        assert end.poll_accept() is None
+        assert len(end.connections) == 1
+
+    def test_once_there_is_room_again_handshakes_are_remembered(self) -> None:
+        end = crowd()
+        cookie = cookie_for(end, knock())
+        end.handle_segment(NOW, THERE, segment(1000, RST, seq=8))
+        pump(end)
+        assert not end.crowded
+        end.handle_segment(NOW, THERE, bring_back(cookie))
+        assert end.poll_accept() is not None, "what is on its way is still good"
+        pump(end)
+        shake(end, 3000)
+
+    def test_no_path_no_answer(self) -> None:
+        end = crowd()
+        ack = bring_back(cookie_for(end, knock()))
+        end.drain_path(NOW, 0, force=True)
+        end.drain_path(NOW, 1, force=True)
+        end.handle_segment(NOW, THERE, knock(2001))
+        end.handle_segment(NOW, THERE, ack)
+        assert end.poll_reply() is None
+        assert end.poll_accept() is None
+
+    def test_replies_are_bounded(self) -> None:
+        end = crowd()
+        for port in range(2000, 2000 + 2 * REPLIES_MOST):
+            end.handle_segment(NOW, THERE, knock(port))
+        count = 0
+        while end.poll_reply() is not None:
+            count += 1
+        assert count == REPLIES_MOST

@@ -14,11 +14,13 @@ from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Established, Event, Readable
 from omtcp.core.state import State
 from omtcp.errors import PathError
+from omtcp.net.doorman import Doorman
 from omtcp.net.driver import SEND_BATCH, SEND_ROUND, Driver
 from omtcp.net.tun import PayloadError
+from omtcp.wire.header import HeaderWriter
 from omtcp.wire.tcp import RST, SYN, Segment
 
-from .loopback import CLIENT, Ends, FakeTun, JumpingLoop, damaged, garbage, run
+from .loopback import CLIENT, PORT, SERVER, Ends, FakeTun, JumpingLoop, damaged, garbage, run
 
 
 def test_a_handshake_and_some_data_both_ways() -> None:
@@ -429,6 +431,79 @@ def test_what_an_application_does_in_its_turn_is_sent_in_it(
         assert client.read() == b"hello"
         assert len(turns) == 2, "the question and its answer; the ACK of that"
         assert not ends.driver._soon
+        ends.close()
+
+    run(main)
+
+
+def syn(port: int) -> bytes:
+    """The SYN of a stranger, who will not answer."""
+    writer = HeaderWriter(bytes([198, 18, 0, 1]), SERVER, port, PORT)
+    return writer.packet(Segment(port, PORT, 7, 0, SYN, 1000, mss=1460))
+
+
+def test_strangers_come_after_those_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop)
+        client = ends.connect()
+        await ends.settle()
+        order: list[int] = []
+        real = Endpoint.handle_segment
+
+        def noted(end: Endpoint, now: int, source: bytes, segment: Segment, path: int = 0) -> None:
+            if end is ends.endpoint:
+                order.append(segment.flags & SYN)
+            real(end, now, source, segment, path)
+
+        monkeypatch.setattr(Endpoint, "handle_segment", noted)
+        ends.tuns[0].put(syn(1000))
+        ends.tuns[0].put(syn(1001))
+        client.write(b"hello")
+        ends.client.flush()
+        ends.client.wake(client)
+        await ends.settle()
+        assert order[:3] == [0, SYN, SYN]
+        assert len(ends.endpoint.connections) == 3
+        ends.close()
+
+    run(main)
+
+
+def test_in_a_crowd_strangers_are_dropped_when_their_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop, config=Config(syn_backlog=1))
+        left = [True, True, False]
+        monkeypatch.setattr(Doorman, "look", lambda doorman, now: bool(left))
+        monkeypatch.setattr(Doorman, "spend", lambda doorman, elapsed: left.pop(0))
+        for port in range(1000, 1010):
+            ends.tuns[0].put(syn(port))
+        await ends.settle()
+        assert len(ends.endpoint.connections) == 1
+        assert ends.endpoint.cookies.sent == 2, "the first is remembered, and its time was used"
+        assert ends.driver.shed == 7
+        ends.tuns[0].put(syn(1020))
+        await ends.settle()
+        assert ends.driver.shed == 8
+        assert caplog.text.count("cookies") == 1
+        ends.close()
+
+    run(main)
+
+
+def test_a_client_gets_through_a_crowd() -> None:
+    async def main(loop: JumpingLoop) -> None:
+        ends = Ends(loop, config=Config(syn_backlog=1))
+        ends.tuns[0].put(syn(1000))
+        await ends.settle()
+        client = ends.connect()
+        client.write(b"hello")
+        ends.client.wake(client)
+        await asyncio.sleep(0.1)
+        (server,) = ends.accepted
+        assert server.read() == b"hello"
+        assert ends.endpoint.cookies.accepted == 1
         ends.close()
 
     run(main)
