@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from omtcp.core.scoreboard import Scoreboard, Send
+from omtcp.core.scoreboard import REINJECTED, Scoreboard, Send
 from omtcp.core.subflow import Subflow
 from omtcp.core.undo import Undo
 from omtcp.trace.events import Event
@@ -25,7 +25,7 @@ class Kind(StrEnum):
     PROBE = "probe"
     REMOVED = "removed"
     """Its path was taken away, which says nothing about the network."""
-    REINJECTED = "reinjected"
+    REINJECTED = REINJECTED
 
 
 class Losses:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from omtcp.core.subflow import Subflow
 
 
+REINJECTED = "reinjected"
+"""Why a range goes out again that nobody takes for lost: its transmission may well arrive."""
+
+
 class Send:
     """One contiguous range of the stream, sent at once over one subflow."""
 
@@ -139,6 +143,8 @@ class Scoreboard:
         """Remove and return the first lost run, at most `limit` bytes and below `right`.
 
         Neighbouring pieces are joined: the run (start, end, first transmission) is contiguous.
+        Not those that are still under way, for theirs are the answers to be expected, and of a
+        joined run only the first transmission is remembered.
         """
         lost = self.lost
         if not lost:
@@ -147,6 +153,8 @@ class Scoreboard:
         stop = min(start + limit, right)
         index = 1
         while end < stop and index < len(lost) and lost.starts[index] == end:
+            if REINJECTED in (send.lost_by, lost.values[index].lost_by):
+                break
             end = lost.ends[index]
             index += 1
         end = min(end, stop)

@@ -1,5 +1,7 @@
 """What was sent where, and what became of it."""
 
+import pytest
+
 from omtcp.core.scoreboard import Credit, Scoreboard, Send
 from omtcp.core.subflow import Subflow
 
@@ -87,6 +89,16 @@ class TestLoss:
         assert board.take_lost(2500, 9999) == (2500, 3000, sends[2])
         assert board.take_lost(2500, 9999) == (4000, 5000, sends[3])
         assert board.take_lost(2500, 9999) is None
+
+    @pytest.mark.parametrize("kinds", [("reinjected", "reinjected"), ("fast", "reinjected")])
+    def test_what_may_yet_arrive_is_not_joined(self, kinds: tuple[str, str]) -> None:
+        """Else the answer to the second transmission would be taken for the copy's."""
+        a = make_subflow()
+        board, sends = board_with((a, 0, 1000), (a, 1000, 2000))
+        for send, kind in zip(sends, kinds, strict=True):
+            board.lose(send, send.end, kind)
+        assert board.take_lost(9999, 9999) == (0, 1000, sends[0])
+        assert board.take_lost(9999, 9999) == (1000, 2000, sends[1])
 
     def test_no_further_than_the_limit_and_the_window(self) -> None:
         board, (send,) = board_with((make_subflow(), 0, 5000))
