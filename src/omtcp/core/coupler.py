@@ -24,6 +24,9 @@ from omtcp.trace.events import Event
 OUT_OF_TURN = 0.1
 """Growth of a suspect while it is another's turn, as a part of its share. Not zero: that means to
 hold, and to catch up later."""
+RESERVE = 4
+"""The part of its window, one in so many, that it leaves free meanwhile. A queue of its own becomes
+shorter by it within a round trip; a third of a bandwidth-delay product does not run empty."""
 SIMILAR = 0.75
 """Of paths that deliver at least so much of what the best does, the nearest is taken."""
 
@@ -103,7 +106,7 @@ class Coupler:
         rule = Coupling.UNCOUPLED if self._chosen is Coupling.AUTO else self._chosen
         shares = COUPLINGS[rule]([self._flow(subflow) for subflow in usable], self._fair)
         for subflow, share in zip(usable, shares, strict=True):
-            self._apply(subflow, share, self._pace(now, subflow))
+            self._apply(subflow, share, in_turn=self._in_turn(now, subflow))
         self._due_at = now + max(min(flow.rtt.srtt_ns for flow in usable), MILLISECOND)
 
     def _appoint(self, group: Sequence[Subflow]) -> None:
@@ -126,15 +129,16 @@ class Coupler:
         good = [subflow for subflow in cheap if subflow.rate.value >= SIMILAR * most]
         return min(good, key=lambda subflow: subflow.rtt.recent_min_rtt_ns, default=None)
 
-    def _pace(self, now: int, subflow: Subflow) -> float:
-        """What the growth of a suspect is multiplied by."""
-        turn = None if self.bottlenecks is None else self.bottlenecks.turn(now, subflow)
-        return OUT_OF_TURN if turn is False else 1.0
+    def _in_turn(self, now: int, subflow: Subflow) -> bool:
+        """Not if it is a suspect and another's turn to grow."""
+        return self.bottlenecks is None or self.bottlenecks.turn(now, subflow) is not False
 
     @staticmethod
-    def _apply(subflow: Subflow, share: Share, pace: float) -> None:
-        subflow.growth = min(1.0, share.growth * pace)
-        subflow.controller.backoff = share.backoff
+    def _apply(subflow: Subflow, share: Share, *, in_turn: bool) -> None:
+        controller = subflow.controller
+        controller.backoff = share.backoff
+        subflow.growth = share.growth if in_turn else share.growth * OUT_OF_TURN
+        subflow.reserve = 0 if in_turn else controller.cwnd // RESERVE
 
     def _interval(self, subflow: Subflow) -> _LossInterval:
         return self._losses.setdefault(subflow, _LossInterval())

@@ -11,8 +11,9 @@ which is 1 for one queue, about 0 for queues that have nothing to do with each o
 queues in opposition. Unlike a correlation it wants the same milliseconds, not just the same shape.
 
 Equal links that are used alike agree as well, as long as their windows happen to rise and fall in
-step. So agreement is a suspicion only. The windows of suspects then grow by turns (see `turn`): the
-delays of separate paths part company at once, those of one queue go on agreeing, whoever fills it.
+step. So agreement is a suspicion only. The windows of suspects are then used and grow by turns (see
+`turn`): the delays of separate paths part company at once, those of one queue go on agreeing,
+whoever fills it.
 Only what was seen under that condition makes a verdict. Then one of them carries data and the
 others rest, and the pings that go over these show whether its queue is theirs: if their delays no
 longer agree, the verdict falls, and another one of the same pair takes twice the evidence. Left out
@@ -32,7 +33,7 @@ from omtcp.core.subflow import Subflow
 from omtcp.trace.events import BottlenecksJudged, Event
 
 INTERVAL_LEAST_NS = 25 * MILLISECOND
-"""Base interval: half a round trip, but not less than this, for a few samples of each path."""
+"""Base interval: a quarter of a round trip, but not less than this, for a few samples of each."""
 INTERVAL_MOST_NS = 200 * MILLISECOND
 EXPLAINED = 1 / 8
 """Weight of an interval in the mean that is subtracted; what is slower tells little."""
@@ -185,7 +186,8 @@ class SharedBottlenecks:
         if subflow not in self._suspects:
             return None
         slot = now // (TURN_INTERVALS * self._interval_ns)
-        rank = self.subflows.index(subflow)
+        carriers = [other for other in self.subflows if other is subflow or not other.resting]
+        rank = carriers.index(subflow)
         odd = (slot & (rank // 2 + 1)).bit_count() % 2
         return bool(odd ^ rank % 2)
 
@@ -210,7 +212,7 @@ class SharedBottlenecks:
             self._regroup()
         self._shortest.clear()
         nearest = min(flow.rtt.srtt_ns for flow in self.subflows if flow.rtt.has_sample)
-        self._interval_ns = min(max(nearest // 2, INTERVAL_LEAST_NS), INTERVAL_MOST_NS)
+        self._interval_ns = min(max(nearest // 4, INTERVAL_LEAST_NS), INTERVAL_MOST_NS)
         self._ends_at = now + self._interval_ns
 
     def _comparable(self, now: int, first: Subflow, second: Subflow, pair: _Pair) -> bool:

@@ -97,6 +97,7 @@ class Subflow:
         "refusal",
         "repaired",
         "resent_bytes",
+        "reserve",
         "rtt",
         "schedule",
         "sends",
@@ -167,6 +168,8 @@ class Subflow:
 
         self.pacer = Pacer()
         self.growth = 1.0
+        self.reserve = 0
+        """Bytes of the window that are left free, to see what its queue makes of it."""
         self.carrier: Subflow | None = None
         """The path that carries data in its place, as both would meet in one queue."""
         self.limited = False
@@ -238,7 +241,7 @@ class Subflow:
         """Bytes that the congestion window still admits."""
         if self.reduction is not None and self.in_recovery:
             return self.reduction.window - self.in_flight
-        return max(self.controller.cwnd - self.in_flight, self.owed)
+        return max(self.controller.cwnd - self.reserve - self.in_flight, self.owed)
 
     @property
     def rto_at(self) -> int | None:

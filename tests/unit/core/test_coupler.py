@@ -186,12 +186,18 @@ class TestAuto:
         rig.coupler.on_delivered(2 * SECOND)
         assert self.resting(rig) == [A, C]
 
-    @pytest.mark.parametrize(("turn", "share"), [(True, 1.0), (False, 0.1), (None, 1.0)])
-    def test_suspects_grow_by_turns(
-        self, monkeypatch: pytest.MonkeyPatch, turn: bool | None, share: float
+    def test_suspects_grow_and_use_their_windows_by_turns(
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(SharedBottlenecks, "turn", lambda self, now, subflow: turn)
-        assert self.rig((A,), (B,), (C,)).shares() == [share] * 3
+        turns: list[bool | None] = [True, False, None]
+        monkeypatch.setattr(SharedBottlenecks, "turn", lambda _, now, flow: turns[flow.index])
+        rig = self.rig((A,), (B,), (C,))
+        assert rig.shares() == [1.0, 0.1, 1.0]
+        assert [subflow.space for subflow in rig.subflows] == [100 * MSS, 75 * MSS, 100 * MSS]
+        turns = [False, True, None]
+        rig.coupler.on_delivered(SECOND)
+        assert rig.shares() == [0.1, 1.0, 1.0]
+        assert [subflow.space for subflow in rig.subflows] == [75 * MSS, 100 * MSS, 100 * MSS]
 
     def test_paths_that_come_and_go(self) -> None:
         rig = self.rig((A, B), paths=2)
