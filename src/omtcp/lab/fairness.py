@@ -24,6 +24,14 @@ class Share:
     ratio: float | None
     jain: float
 
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """The slowest and the fastest competitor, over their mean; what chance does to equals."""
+        mean = sum(self.competitors_bps) / len(self.competitors_bps)
+        return (
+            (min(self.competitors_bps) / mean, max(self.competitors_bps) / mean) if mean else None
+        )
+
 
 def share(
     measured: Bins, competitors: Sequence[Bins], *, downloads: int, from_ns: int, until_ns: int

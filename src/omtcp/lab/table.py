@@ -131,9 +131,12 @@ def share_note(share: Share) -> str:
     """How the measured connection stood beside its competitors, in words."""
     since = f"from {share.from_ns / 1e9:g} s on" if share.from_ns else "whole run"
     each = " ".join(mbit(bps) for bps in sorted(share.competitors_bps))
+    spread = ""
+    if len(share.competitors_bps) > 1 and share.spread is not None:
+        spread = " (theirs {:.2f} to {:.2f})".format(*share.spread)
     return (
         f"{since}: {mbit(share.measured_bps)} beside {each} Mbit/s,"
-        f" ratio to the mean {ratio(share.ratio)}, Jain {share.jain:.3f}"
+        f" ratio to the mean {ratio(share.ratio)}{spread}, Jain {share.jain:.3f}"
     )
 
 

@@ -115,6 +115,7 @@ def test_shares_of_a_part_of_the_run() -> None:
     assert whole.measured_bps == 350_000 * 8 / 1
     assert whole.competitors_bps == [800_000, 2_400_000]
     assert whole.ratio == 3500 / 2000
+    assert whole.spread == (0.5, 1.5)
     late = share(ours, [steady(1000), steady(3000)], downloads=1, from_ns=S, until_ns=2 * S)
     assert late.ratio == 1.0
     assert late.jain == pytest.approx(36 / (3 * 14))
@@ -129,5 +130,6 @@ def test_of_several_measured_connections_the_mean_counts() -> None:
 def test_competitors_that_got_nothing() -> None:
     starved = share(steady(1), [[]], downloads=1, from_ns=0, until_ns=S)
     assert starved.ratio is None
+    assert starved.spread is None
     assert starved.jain == 0.5
     assert jain_index([0, 0]) == 1.0
