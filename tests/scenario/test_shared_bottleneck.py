@@ -68,7 +68,9 @@ class Network:
             self.verdicts.append(((now - 1.5 * SECOND) / SECOND, event.groups))
 
 
-@pytest.mark.parametrize(("rivals", "queue"), [(0, 0.5), (0, 2.0), (1, 0.5), (1, 2.0), (4, 0.5), (4, 1.0)])
+@pytest.mark.parametrize(
+    ("rivals", "queue"), [(0, 0.5), (0, 2.0), (1, 0.5), (1, 2.0), (4, 0.5), (4, 1.0)]
+)
 def test_two_paths_with_one_bottleneck_are_found(rivals: int, queue: float) -> None:
     network = Network([0, 0], rivals=rivals, queue=queue)
     network.run(4.0)
