@@ -126,11 +126,15 @@ class Process:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Ends the process: politely, then by force."""
+    def send_signal(self, what: signal.Signals) -> None:
+        """Sends a signal to the process, if it still runs."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
-                self._child.send_signal(how)
+                self._child.send_signal(what)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Ends the process: politely, then by force."""
+        self.send_signal(how)
         try:
             self._child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

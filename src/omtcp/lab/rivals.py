@@ -16,6 +16,8 @@ from omtcp.lab.processes import Process, python_module
 from omtcp.lab.sink import Job
 
 _PORT = 8081
+_PATIENCE_S = 30.0
+"""The bins of many connections are hundreds of kilobytes, on a host that was busy until now."""
 
 
 class Rivals:
@@ -92,11 +94,12 @@ class Rivals:
     def finish(self) -> list[Sequence[tuple[int, int]]]:
         """Per competitor, (index of a 10 ms bin, bytes in it); SetupError if one failed."""
         for sink in self._sinks:
-            sink.stop(SIGINT)
+            sink.send_signal(SIGINT)
         return [bins for sink in self._sinks for bins in self._bins(sink)]
 
     def _bins(self, sink: Process) -> list[Sequence[tuple[int, int]]]:
-        result: dict[str, Any] = json.loads(sink.wait_for('"result"'))["result"]
+        line = sink.wait_for('"result"', timeout=_PATIENCE_S)
+        result: dict[str, Any] = json.loads(line)["result"]
         for download in result["downloads"]:
             if download["error"]:
                 raise SetupError(f"a competitor failed: {download['error']}")
