@@ -251,6 +251,15 @@ def test_a_signal_ends_all(
         assert serving.log == ""
 
 
+def test_a_signal_to_everybody(alone: World, directory: Path, tmp_path: Path) -> None:
+    """As service managers send it: nobody wonders where the others are."""
+    with served(alone, directory, tmp_path, 3) as serving:
+        for pid in workers_of(serving).values():
+            os.kill(pid, signal.SIGTERM)
+        assert serving.stop() == 0
+        assert serving.log == ""
+
+
 def test_a_signal_to_one_worker_ends_that_one(
     alone: World, directory: Path, tmp_path: Path
 ) -> None:

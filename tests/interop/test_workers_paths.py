@@ -164,3 +164,25 @@ def test_an_uplink_that_goes_down_is_left_by_all(operated: Operated) -> None:
     assert operated.listed()["up0"]["state"] == "down", "a successor takes it for up"
     operated.world.router.ip("link set r0 up")
     until(lambda: operated.listed()["up0"]["state"] == "up", "news of the link")
+
+
+def test_a_gateway_that_moves(slow: World, directory: Path, tmp_path: Path) -> None:
+    """The path has another name then, with the workers too, and with those that come later."""
+    slow.server.ip("route add default via 10.1.0.1 dev up0 metric 50")
+    operated = Operated(slow, directory, tmp_path, "--workers", "2", paths=("up0", "up1@10.2.0.1"))
+    try:
+        operated.path("cost", "up0@10.1.0.1", "3")
+        slow.router.ip("addr add 10.1.0.7/24 dev r0")
+        slow.server.ip("route replace default via 10.1.0.7 dev up0 metric 50")
+        until(lambda: operated.listed()["up0"]["name"] == "up0@10.1.0.7", "a new name")
+        assert operated.path("drain", "up0@10.1.0.7") == "draining up0@10.1.0.7"
+        kill_all(operated)
+        entry = operated.listed()["up0"]
+        assert (entry["name"], entry["state"], entry["cost"]) == ("up0@10.1.0.7", "drained", 3)
+        operated.path("undrain", "up0")
+        with operated.download():
+            operated.path("cost", "up0", "0")
+            operated.expect_use_of(0)
+    finally:
+        assert operated.serving.stop() == 0, operated.serving.log
+    assert "Traceback" not in operated.serving.log

@@ -23,7 +23,7 @@ from omtcp.net.mailbox import mailboxes
 from omtcp.net.pathspec import PathSpec, Uplink
 from omtcp.net.plumbing import Plumbing
 from omtcp.net.watch import UplinkWatch
-from omtcp.workers.member import Member, WorkerGoneError
+from omtcp.workers.member import Member, WorkerGoneError, WorkerSilentError
 from omtcp.workers.messages import (
     Application,
     Assignment,
@@ -199,7 +199,8 @@ class Crew(Answerer):
         pause = FIRST_PAUSE
         while True:
             began = loop.time()
-            await member.end()
+            if await member.end() == 0:  # told to, and perhaps we are next
+                await asyncio.sleep(FIRST_PAUSE)
             self._bygone.add(member.account)
             if loop.time() - began > LONG_LIFE:
                 pause = FIRST_PAUSE
@@ -275,7 +276,7 @@ class Crew(Answerer):
         index = None
         if "path" in request.arguments:
             index = find_path(self._plumbing.paths, request.text("path"))
-        results = await self._results(request)
+        results = await self._obedience(request)
         self._orders.note(request, index)
         return results[0]
 
@@ -287,7 +288,7 @@ class Crew(Answerer):
         if index is None:
             index = await self._make(spec, cost or 0)
         else:  # drained, or it is refused
-            await self._results(request)
+            await self._obedience(request)
             self._orders.note(Request("undrain", {"path": ""}), index)
         if cost is not None:
             self._orders.note(Request("cost", {"path": "", "cost": cost}), index)
@@ -302,12 +303,12 @@ class Crew(Answerer):
         self._on_change()
         lending = Lending.of(index, path, up=path.uplink.carrier)
         queues = [queue.fileno() for queue in path.queues]
-        await self._ask(Attach(lending, cost), ANSWER_PATIENCE, queues)
+        await self._ask(Attach(lending, cost), ANSWER_PATIENCE, queues, insist=True)
         return index
 
     async def _remove(self, request: Request) -> Json:
         index = find_path(self._plumbing.paths, request.text("path"))
-        results = await self._results(request)
+        results = await self._obedience(request)
         self._orders.forget(index)
         try:
             self._plumbing.remove(index)
@@ -318,32 +319,55 @@ class Crew(Answerer):
 
     async def _results(self, request: Request, patience: float = ANSWER_PATIENCE) -> list[Json]:
         """What all that live answer to a request; one at least."""
-        answers = await self._ask(request, patience)
-        if not answers:
-            raise RefusedError("no worker runs at the moment")
-        return cast("list[Json]", answers)
+        return _one_at_least(await self._ask(request, patience))
+
+    async def _obedience(self, request: Request) -> list[Json]:
+        """The same where it changes something: who does not even answer is not kept."""
+        return _one_at_least(await self._ask(request, ANSWER_PATIENCE, insist=True))
 
     async def _ask(
-        self, what: Request | Look | Attach, patience: float, queues: Sequence[int] = ()
+        self,
+        what: Request | Look | Attach,
+        patience: float,
+        queues: Sequence[int] = (),
+        *,
+        insist: bool = False,
     ) -> list[object]:
         """What all answer that live to do so; `queues` has a descriptor for each, by number.
 
+        Who is silent serves nobody either. With `insist` it is killed, so that all are of one mind:
+        its successor knows what is asked now.
+
         Raises:
             RefusedError: somebody says no.
+            WorkerSilentError: somebody does not answer.
         """
+        members = self._living()
         asked = [
             member.ask(what, patience, queues[member.number - 1 : member.number])
-            for member in self._living()
+            for member in members
         ]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
         found = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
+        refusals: list[BaseException] = []
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for member, answer in zip(members, answers, strict=True):
+            if insist and isinstance(answer, WorkerSilentError):
+                _log.warning("%s, and is killed", answer)
+                member.kill()
+            elif isinstance(answer, BaseException):
                 if not isinstance(answer, WorkerGoneError):
-                    raise answer
+                    refusals.append(answer)
             else:
                 found.append(answer)
+        if refusals:
+            raise refusals[0]
         return found
+
+
+def _one_at_least(answers: list[object]) -> list[Json]:
+    if not answers:
+        raise RefusedError("no worker runs at the moment")
+    return cast("list[Json]", answers)
 
 
 def _pass_on(number: int, logged: Logged) -> None:

@@ -33,6 +33,10 @@ class WorkerGoneError(OmtcpError):
     """The worker died, or ended, before it answered."""
 
 
+class WorkerSilentError(OmtcpError):
+    """The worker does not answer."""
+
+
 class Member:
     """One process, from its start to its end."""
 
@@ -97,7 +101,8 @@ class Member:
         """What it answers.
 
         Raises:
-            RefusedError: it says no, or says nothing in time.
+            RefusedError: it says no.
+            WorkerSilentError: it says nothing in time.
             WorkerGoneError: it has ended.
         """
         if self.over:
@@ -110,7 +115,7 @@ class Member:
             async with asyncio.timeout(timeout):
                 return await answer
         except TimeoutError:
-            raise RefusedError(f"worker {self.number} does not answer") from None
+            raise WorkerSilentError(f"worker {self.number} does not answer") from None
         finally:
             del self._asks[identity]
 

@@ -15,6 +15,7 @@ from omtcp.control.protocol import RefusedError, Request
 from omtcp.errors import LocalError, SetupError
 from omtcp.workers import crew as module
 from omtcp.workers.crew import Crew
+from omtcp.workers.member import WorkerSilentError
 
 from .crews import PATIENCE, crew, run
 
@@ -97,6 +98,33 @@ def test_a_death_after_a_long_life_is_not_held_against_anybody(
     with caplog.at_level(logging.WARNING, "omtcp.workers"):
         run(story)
     assert [line.rpartition(" in ")[2] for line in caplog.messages] == ["0.01 s", "0.01 s"]
+
+
+def test_one_that_hangs_is_of_no_use_to_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A question is not worth its life; that all do the same is."""
+    monkeypatch.setattr(module, "ANSWER_PATIENCE", 1.0)
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+
+    async def story() -> None:
+        made = crew(tmp_path, 2)
+        try:
+            await made.start()
+            victim = pids(made)[2]
+            os.kill(victim, signal.SIGSTOP)
+            with pytest.raises(WorkerSilentError, match=r"^worker 2 does not answer$"):
+                await made.snapshot()
+            assert pids(made)[2] == victim
+            with pytest.raises(RefusedError, match=r"^no path is left$"):
+                await made._obedience(Request("drain", {"path": "eth0"}))
+            await until_there_are(made, 2, without=victim)
+        finally:
+            await made.stop()
+
+    with caplog.at_level(logging.WARNING, "omtcp.workers"):
+        run(story)
+    assert caplog.messages[0] == "worker 2 does not answer, and is killed"
 
 
 def test_none_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

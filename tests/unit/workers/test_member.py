@@ -12,7 +12,7 @@ import pytest
 
 from omtcp.apps.snapshot import Snapshot
 from omtcp.control.protocol import RefusedError, Request
-from omtcp.workers.member import WorkerGoneError
+from omtcp.workers.member import WorkerGoneError, WorkerSilentError
 from omtcp.workers.messages import Logged, Look, Stop
 
 from .crews import Hired, run
@@ -43,7 +43,7 @@ def test_who_asks_one_that_dies_hears_of_it(tmp_path: Path) -> None:
         hired = Hired(tmp_path)
         member = await hired.ready()
         os.kill(member.pid, signal.SIGSTOP)
-        with pytest.raises(RefusedError, match=r"^worker 3 does not answer$"):
+        with pytest.raises(WorkerSilentError, match=r"^worker 3 does not answer$"):
             await member.ask(Look(), 0.05)
         waiting = asyncio.create_task(member.ask(Look(), 60))
         await asyncio.sleep(0)
