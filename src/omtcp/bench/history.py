@@ -13,13 +13,15 @@ from typing import Any
 
 from omtcp.bench.result import BenchResult
 from omtcp.bench.spread import Spread
+from omtcp.build import PURE
 from omtcp.errors import LocalError
 
 LOOK_BACK = 5
 """Runs that the newest one is compared with."""
 LEAST_FALL = 0.05
 """A ratio that fell by less than this share of itself is not told, however steady it was."""
-_SAME_MACHINE = ("processor", "processors")
+_SAME = {"processor": "", "processors": "", "omtcp": PURE}
+"""What of a machine must be the same, and what is meant where an old entry says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,8 @@ class Entry:
     def comparable(self, other: "Entry") -> bool:
         """Whether a difference between the two is one of the code."""
         return self.quick == other.quick and all(
-            self.machine.get(part) == other.machine.get(part)
-            for part in ("processor", "processors")
+            self.machine.get(part, unsaid) == other.machine.get(part, unsaid)
+            for part, unsaid in _SAME.items()
         )
 
     def to_line(self) -> str:

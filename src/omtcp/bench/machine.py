@@ -6,6 +6,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from omtcp.build import form
+
 BUSY_LOAD = 0.5
 
 
@@ -15,6 +17,7 @@ def describe() -> dict[str, str]:
         "processor": _processor(),
         "processors": str(os.cpu_count()),
         "kernel": platform.release(),
+        "omtcp": form(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
 

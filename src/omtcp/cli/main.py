@@ -27,6 +27,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "bench": Verb("omtcp.cli.bench", "bench", "Measure speed beside other stacks."),
+    "doctor": Verb("omtcp.cli.doctor", "doctor", "Look whether omtcp can serve here."),
     "lab": Verb("omtcp.cli.lab", "lab", "Measure against real kernels over emulated uplinks."),
     "path": Verb("omtcp.cli.path", "path", "Look at a running server's paths, and change them."),
     "serve": Verb("omtcp.cli.serve", "serve", "Serve a directory over HTTP from several uplinks."),

@@ -25,8 +25,13 @@ def forwarding_obstacles(family: int) -> Iterator[str]:
             yield f"the nftables chain {name} drops what it does not accept: accept our TUN devices"
 
 
+def find_command() -> str | None:
+    """Where nft is, None if it is not installed."""
+    return shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
+
+
 def _chains() -> Iterator[dict[str, Any]]:
-    command = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    command = find_command()
     if command is None:
         return
     try:

@@ -151,7 +151,7 @@ class Plumbing:
             kept = self._clear(directory, netlink).kept()
             family = self.address.version
             uplinks = resolve(netlink, self._specs, family)
-            self._check_address(netlink)
+            check_not_owned(netlink, self.address)
             on_failure.callback(self._close_tuns)
             rules = netlink.rules(family)
             self._priorities = choose_priorities(rules)
@@ -286,21 +286,13 @@ class Plumbing:
             path.unlink()
         return survey
 
-    def _check_address(self, netlink: Netlink) -> None:
-        owner = netlink.owner(self.address)
-        if owner is not None:
-            raise SetupError(
-                f"{self.address} is this host's own {owner}: serve from one that the kernel"
-                " does not own"
-            )
-
     def _open_tuns(self, netlink: Netlink, uplink: Uplink) -> tuple[Tun, ...]:
         many = self._queue_count > 1
         tuns = [Tun.open(mtu=uplink.mtu, multi_queue=many)]
         try:
             while len(tuns) < self._queue_count:
                 tuns.append(Tun.open(tuns[0].name, mtu=uplink.mtu, multi_queue=many))
-            for key, value in _device_settings(tuns[0].name, self.address.version):
+            for key, value in device_settings(tuns[0].name, self.address.version):
                 if sysctl.read(key) not in (None, value):
                     sysctl.write(key, value)
             netlink.set_link_up(tuns[0].name, queue_length=QUEUE_LENGTH)
@@ -331,6 +323,15 @@ class Plumbing:
         for path in self.paths.values():
             path.close()
         self.paths = {}
+
+
+def check_not_owned(netlink: Netlink, address: Address) -> None:
+    """SetupError if the kernel would answer for `address` itself."""
+    owner = netlink.owner(address)
+    if owner is not None:
+        raise SetupError(
+            f"{address} is this host's own {owner}: serve from one that the kernel does not own"
+        )
 
 
 def undo_all(netlink: Netlink, changes: Sequence[Change], kept: Sequence[Change]) -> None:
@@ -366,7 +367,7 @@ def find_warnings(family: int, uplinks: Iterable[Uplink], plan: Sequence[Change]
     yield from forwarding_obstacles(family)
 
 
-def _device_settings(device: str, family: int) -> list[tuple[str, str]]:
+def device_settings(device: str, family: int) -> list[tuple[str, str]]:
     """Settings of our own device; they go with it."""
     if family == 4:
         own = {

@@ -83,6 +83,18 @@ def test_other_machines_and_quick_runs_are_not_compared(other: Entry) -> None:
     assert falls(entry(1.0), [other]) == []
 
 
+@pytest.mark.parametrize("before", [{"omtcp": "pure Python"}, {}])
+def test_compiled_and_not_are_not_compared(before: dict[str, str]) -> None:
+    """Entries that do not say which they were are older than the choice."""
+    old = entry(9.0)
+    old.machine.update(before)
+    new = entry(1.0)
+    new.machine["omtcp"] = "pure Python"
+    assert falls(new, [old]) != []
+    new.machine["omtcp"] = "compiled"
+    assert falls(new, [old]) == []
+
+
 def test_a_ratio_that_is_new_has_not_fallen() -> None:
     before = entry(9.0)
     before.ratios.clear()
