@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from hypothesis import HealthCheck, settings
 
+from omtcp.build import is_compiled
+
 # A deadline, and the check that examples are made fast enough, would assert on the wall clock.
 settings.register_profile(
     "omtcp",
@@ -30,8 +32,18 @@ def _missing() -> str:
     return "" if made.returncode == 0 else "cannot make network namespaces"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have no run that is meant for the compiled protocol pass with the sources by mistake."""
+    if os.environ.get("OMTCP_REQUIRE_COMPILED") and not is_compiled():
+        raise pytest.UsageError("these tests are for the compiled protocol, and it is not compiled")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `namespaces` where they cannot run, unless told that they must."""
+    """Skip tests where they cannot run, those marked `namespaces` unless told that they must."""
+    if is_compiled():
+        for item in items:
+            if item.get_closest_marker("interpreted"):
+                item.add_marker(pytest.mark.skip(reason="the protocol is compiled"))
     marked = [item for item in items if item.get_closest_marker("namespaces")]
     reason = _missing() if marked else ""
     if not reason:

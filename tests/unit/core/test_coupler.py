@@ -186,6 +186,7 @@ class TestAuto:
         rig.coupler.on_delivered(2 * SECOND)
         assert self.resting(rig) == [A, C]
 
+    @pytest.mark.interpreted
     def test_suspects_grow_and_use_their_windows_by_turns(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

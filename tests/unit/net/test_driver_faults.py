@@ -14,6 +14,8 @@ from omtcp.errors import LocalError
 
 from .loopback import Ends, JumpingLoop, run
 
+pytestmark = pytest.mark.interpreted
+
 
 def broken(*_: object) -> None:
     raise ZeroDivisionError("a bug")
