@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from omtcp.core.config import MILLISECOND
 from omtcp.core.losses import Kind
 from omtcp.core.scoreboard import Scoreboard, Send
 from omtcp.core.subflow import Subflow
+
+LATE_NS = MILLISECOND
+"""A copy is not late before, however near its path seemed: an ACK takes time to be read."""
 
 
 class Reinjection:
@@ -80,7 +84,7 @@ class Reinjection:
             return False
         due_at = send.sent_at + owner.rtt.srtt_ns
         if send.origin is not None:  # a copy already: no third one while it may only be late
-            due_at += owner.rtt.srtt_ns // 2 + 4 * owner.rtt.rttvar_ns
+            due_at += max(owner.rtt.srtt_ns // 2 + 4 * owner.rtt.rttvar_ns, LATE_NS)
         elif due_at - now > helper.rtt.srtt_ns * 5 // 4:
             return True
         else:  # a path that is farther is asked only when it would still be sooner

@@ -6,6 +6,7 @@ import pytest
 
 from omtcp.core.losses import Kind
 from omtcp.core.reinjection import Reinjection
+from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Scoreboard
 from omtcp.core.subflow import Subflow
 
@@ -98,6 +99,21 @@ def test_a_copy_is_given_more_time(rig: Rig) -> None:
     start, end, origin = taken
     rig.board.record(rig.near.send(START + 10 * MS, start, end, origin))
     assert not rig.move(31, rig.far)
+
+
+def test_however_near_its_path_seemed(rig: Rig) -> None:
+    rig.send(rig.far, 1)
+    assert rig.move(10)
+    taken = rig.board.take_lost(MSS, 1 << 30)
+    assert taken is not None
+    start, end, origin = taken
+    rig.near.rtt = RttEstimator()
+    rig.near.rtt.on_sample(START, 1)
+    rig.board.record(rig.near.send(START + 10 * MS, start, end, origin))
+    rig.far.rtt = rig.near.rtt
+    assert not rig.move(10, rig.far)
+    assert rig.reinjection.due_at == START + 11 * MS + 1
+    assert rig.move(12, rig.far)
 
 
 class TestPenalty:
