@@ -530,6 +530,7 @@ class Connection:
         if sender is None or self.state is State.CLOSED:
             return
         sender.settle(now)
+        self._timestamps.release(sender.board.una)
         if sender.fin_acked and self.state in (
             State.FIN_WAIT_1,
             State.CLOSING,

@@ -31,6 +31,10 @@ class OrderedTimestamps:
         self._base = base
         self.begin(now)
 
+    def __len__(self) -> int:
+        """How many values are remembered."""
+        return len(self._values)
+
     def now(self, now: int) -> int:
         """The clock."""
         return (self._base + now // _TICK_NS) % _MODULUS

@@ -117,3 +117,19 @@ def test_timestamps_follow_the_syns_however_long_the_host_is_up(days: int) -> No
     assert syn_ack.segment.timestamps is not None
     assert data.segment.timestamps is not None
     assert (data.segment.timestamps[0] - syn_ack.segment.timestamps[0]) % (1 << 32) == 20
+
+
+def test_no_memory_is_kept_of_timestamps_that_are_acknowledged() -> None:
+    talk = Talk()
+    talk.listen()
+    opening = syn()
+    opening.timestamps = (5, 0)
+    talk.take(opening)
+    talk.take(wire(1, 1, timestamps=(25, 0)))
+    sizes = []
+    for count in range(1, 200):
+        talk.write(bytes(100))
+        talk.now += 10 * MS
+        talk.take(wire(1, 1 + 100 * count, timestamps=(25 + 10 * count, 0)))
+        sizes.append(len(talk.connection._timestamps))
+    assert max(sizes) < 50
