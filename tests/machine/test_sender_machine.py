@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from omtcp.core.config import Mode
+from omtcp.core.config import Mode, Policy
 
 from .world import MOST_PATHS, MS, MSS, World
 
@@ -32,13 +32,26 @@ class SenderMachine(RuleBasedStateMachine):
         paths=st.integers(1, 3),
         sack=st.booleans(),
         pooled=st.booleans(),
+        redundant=st.booleans(),
         congestion=st.sampled_from(("reno", "cubic")),
         capacity=st.sampled_from((25, 150, 400, 4000)),
     )
-    def begin(self, paths: int, sack: bool, pooled: bool, congestion: str, capacity: int) -> None:
-        mode = Mode.POOLED if pooled else Mode.PRIMARY
+    def begin(
+        self,
+        paths: int,
+        sack: bool,
+        pooled: bool,
+        redundant: bool,
+        congestion: str,
+        capacity: int,
+    ) -> None:
         self.world = World(
-            paths=paths, sack=sack, mode=mode, congestion=congestion, capacity=capacity
+            paths=paths,
+            sack=sack,
+            mode=Mode.POOLED if pooled else Mode.PRIMARY,
+            policy=Policy.REDUNDANT if pooled and redundant else Policy.POOLED,
+            congestion=congestion,
+            capacity=capacity,
         )
         self.world.write(200)
 
@@ -120,6 +133,10 @@ class SenderMachine(RuleBasedStateMachine):
     def link(self, path: int, up: bool) -> None:
         self.world.link(path, up=up)
 
+    @rule(policy=st.sampled_from(Policy))
+    def set_policy(self, policy: Policy) -> None:
+        self.world.set_policy(policy)
+
     @rule(cost=st.integers(0, 2))
     def add_path(self, cost: int) -> None:
         self.world.add(cost)
@@ -177,6 +194,8 @@ def step(world: World, random: Random, loss: float) -> None:
         world.link(random.randrange(3), up=random.random() < 0.7)
     elif dice < 0.89:
         world.add(random.choice((0, 0, 1)))
+    elif dice < 0.893:
+        world.set_policy(random.choice(list(Policy)))
     elif dice < 0.9:
         verb, path = random.choice(VERBS), random.randrange(MOST_PATHS)
         world.operate(verb, path, force=random.random() < 0.1, cost=random.randrange(3))
@@ -184,14 +203,22 @@ def step(world: World, random: Random, loss: float) -> None:
         world.pass_time(random.choice((1, 5, 20, 20, 20, 60, 300)) * MS)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(60))
 def test_long_walk(seed: int) -> None:
     """Deeper than Hypothesis goes; `calm_down` and every check name the seed."""
     random = Random(seed)
+    mode, policy = random.choice(
+        (
+            (Mode.PRIMARY, Policy.POOLED),
+            (Mode.POOLED, Policy.POOLED),
+            (Mode.POOLED, Policy.REDUNDANT),
+        )
+    )
     world = World(
         paths=random.randrange(1, 4),
         sack=random.random() < 0.8,
-        mode=random.choice((Mode.PRIMARY, Mode.POOLED)),
+        mode=mode,
+        policy=policy,
         congestion=random.choice(("reno", "cubic")),
         capacity=random.choice((60, 400, 2000)),
         seed=seed,

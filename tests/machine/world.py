@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 
 from tests.models import runs
 
-from omtcp.core.config import Config, Mode
+from omtcp.core.config import Config, Mode, Policy
 from omtcp.core.paths import Paths
 from omtcp.core.sender import PING, Sender
 from omtcp.core.subflow import PathState
@@ -96,6 +96,7 @@ class World:
         paths: int = 2,
         sack: bool = True,
         mode: Mode = Mode.PRIMARY,
+        policy: Policy = Policy.POOLED,
         congestion: str = "reno",
         capacity: int = 400,
         seed: int = 0,
@@ -106,7 +107,7 @@ class World:
         self.events: list[Event] = []
         self.paths = Paths([MSS] * paths)
         self.sender = Sender(
-            Config(mode=mode, congestion=congestion, user_timeout_ns=1 << 62),
+            Config(mode=mode, policy=policy, congestion=congestion, user_timeout_ns=1 << 62),
             self.paths,
             first=0,
             multipath=sack,
@@ -193,6 +194,10 @@ class World:
 
     # The operator
 
+    def set_policy(self, policy: Policy) -> None:
+        """Schedule otherwise; without pooled mode it means nothing."""
+        self.sender.set_policy(policy)
+
     def add(self, cost: int) -> None:
         """One more path, if there are not many yet."""
         if len(self.paths) < MOST_PATHS:
@@ -276,16 +281,20 @@ class World:
         assert not usable or not self.sender.best.drained, f"seed {self.seed}"
 
     def _check_accounts(self) -> None:
-        board = self.sender.board
+        ledger = self.sender.ledger
+        copies = [
+            (start, end, send)
+            for subflow in self.sender.subflows
+            for start, end, send in ledger.held(subflow)
+        ]
+        flights = [*self.sender.board.flights, *copies]
         outstanding: dict[int, int] = {}
-        for start, end, send in board.flights:
+        for start, end, send in flights:
             assert send.start <= start < end <= send.end
             outstanding[id(send)] = outstanding.get(id(send), 0) + end - start
         for subflow in self.sender.subflows:
             sends = [send for send in subflow.sends if send.outstanding]
-            flying = sum(
-                end - start for start, end, send in board.flights if send.subflow is subflow
-            )
+            flying = sum(end - start for start, end, send in flights if send.subflow is subflow)
             assert subflow.in_flight == flying - subflow.inflated, f"seed {self.seed}"
             assert all(send.outstanding == outstanding.pop(id(send), 0) for send in sends)
             assert subflow.order.edge <= subflow.position

@@ -93,7 +93,10 @@ class Composer:
         agreement = self.agreement
         if agreement is not None and agreement.timestamps:
             stamps = self._timestamps
-            value = stamps.again(start) if plan.kind else stamps.first(now, start)
+            if plan.kind:
+                value = stamps.again(start)
+            else:
+                value = stamps.first(now, start, coarse=sender.redundancy is not None)
             segment.timestamps = (value, stamps.recent)
         return segment
 
@@ -114,7 +117,7 @@ class Composer:
         if agreement is None:
             return segment
         if agreement.timestamps:
-            segment.timestamps = (self._timestamps.now(now), self._timestamps.recent)
+            segment.timestamps = (self._timestamps.first(now, nxt), self._timestamps.recent)
         if agreement.sack:
             origin = self.irs + 1
             segment.sack = tuple(

@@ -20,6 +20,15 @@ class Mode(StrEnum):
     """Every path grows: all of them at once."""
 
 
+class Policy(StrEnum):
+    """What is sent over which path in pooled mode; may be changed while connections live."""
+
+    POOLED = "pooled"
+    """Each byte over one path."""
+    REDUNDANT = "redundant"
+    """Each byte over every path, for the earliest arrival."""
+
+
 class Coupling(StrEnum):
     """How the windows of the paths depend on one another while all of them grow."""
 
@@ -63,6 +72,7 @@ class Config:
     """Options of an endpoint and of each of its connections. Times ns, sizes bytes."""
 
     mode: Mode = Mode.PRIMARY
+    policy: Policy = Policy.POOLED
     congestion: str = "cubic"
     """Base algorithm, a name that `congestion.base` knows: reno or cubic."""
     coupling: Coupling = Coupling.AUTO
@@ -112,8 +122,10 @@ class Config:
         """Refuse what cannot work.
 
         Raises:
-            LocalError: an option is out of its range.
+            LocalError: an option is out of its range, or does not go with another.
         """
+        if self.policy is Policy.REDUNDANT and self.mode is not Mode.POOLED:
+            raise LocalError(f"the redundant policy is one of pooled mode, not of {self.mode}")
         if not self.fair > 0:
             raise LocalError(f"fair must be more than 0, not {self.fair}")
         if self.congestion not in ("reno", "cubic"):

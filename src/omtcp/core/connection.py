@@ -15,12 +15,13 @@ What is sent and how is in `sender`, what is received in `receive`, which transi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import NamedTuple
 
 from omtcp.core.acknowledgment import AckIntake
 from omtcp.core.composer import Composer
-from omtcp.core.config import SECOND, Config, Mode
+from omtcp.core.config import SECOND, Config, Mode, Policy
 from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
 from omtcp.core.handshake import MINIMUM_MSS
 from omtcp.core.opening import Opening
@@ -208,6 +209,7 @@ class Connection:
             self._paths,
             first=self._opening.path,
             segment_size=agreement.segment_size,
+            alike=self._timestamps.alike if agreement.timestamps else lambda _: None,
             multipath=agreement.sack and self.config.mode is not Mode.SINGLE,
             sack=agreement.sack,
             random=self._random,
@@ -407,6 +409,13 @@ class Connection:
         self._now = now
         self._dirty = True
         self.sender.on_paths(now)
+
+    def set_policy(self, policy: Policy) -> None:
+        """Schedule by another policy from now on."""
+        self.config = replace(self.config, policy=policy)
+        self._dirty = True
+        if self.sender is not None:
+            self.sender.set_policy(policy)
 
     def is_after(self, seq: int) -> bool:
         """Whether `seq` lies beyond everything the peer has sent (RFC 9293 section 3.10.7.4)."""

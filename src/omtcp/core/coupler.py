@@ -50,6 +50,7 @@ class Coupler:
         "_fair",
         "_losses",
         "_subflows",
+        "_watching",
         "bottlenecks",
     )
 
@@ -65,7 +66,19 @@ class Coupler:
         self.bottlenecks: SharedBottlenecks | None = None
         if config.coupling is Coupling.AUTO:
             self.bottlenecks = SharedBottlenecks(subflows, report)
+        self._watching = True
         self._losses: dict[Subflow, _LossInterval] = {}
+        self._due_at = 0
+
+    def watch(self, watching: bool) -> None:
+        """Whether to look for shared bottlenecks, and to act on those found; it is on at first.
+
+        Where all paths carry the same, the delays of all agree, whatever they share.
+        """
+        self._watching = watching
+        if not watching:
+            for subflow in self._subflows:
+                subflow.carrier = None
         self._due_at = 0
 
     def add(self, subflow: Subflow) -> None:
@@ -90,7 +103,7 @@ class Coupler:
 
     def on_sample(self, now: int, subflow: Subflow, rtt_ns: int) -> None:
         """A round trip was measured."""
-        if self.bottlenecks is not None:
+        if self.bottlenecks is not None and self._watching:
             self.bottlenecks.on_sample(now, subflow, rtt_ns)
 
     def on_delivered(self, now: int) -> None:
@@ -100,7 +113,7 @@ class Coupler:
         usable = [flow for flow in self._subflows if flow.usable and flow.rtt.has_sample]
         if not usable:
             return
-        if self.bottlenecks is not None:
+        if self.bottlenecks is not None and self._watching:
             for group in self.bottlenecks.groups:
                 self._appoint(group)
         rule = Coupling.UNCOUPLED if self._chosen is Coupling.AUTO else self._chosen
@@ -131,7 +144,9 @@ class Coupler:
 
     def _in_turn(self, now: int, subflow: Subflow) -> bool:
         """Not if it is a suspect and another's turn to grow."""
-        return self.bottlenecks is None or self.bottlenecks.turn(now, subflow) is not False
+        if self.bottlenecks is None or not self._watching:
+            return True
+        return self.bottlenecks.turn(now, subflow) is not False
 
     @staticmethod
     def _apply(subflow: Subflow, share: Share, *, in_turn: bool) -> None:

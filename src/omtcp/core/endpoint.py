@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from omtcp.core.agenda import Agenda
-from omtcp.core.config import Config, Mode
+from omtcp.core.config import Config, Mode, Policy
 from omtcp.core.connection import Connection, Flow
 from omtcp.core.cookies import Cookies
 from omtcp.core.handshake import scale_for
@@ -28,6 +29,7 @@ from omtcp.trace.events import (
     PathDrained,
     PathRemoved,
     PathUndrained,
+    PolicyChanged,
     Sink,
 )
 from omtcp.wire.icmp import IcmpKind, IcmpMessage
@@ -361,6 +363,20 @@ class Endpoint:
         path.cost = check_cost(cost)
         self._report(now, PathCostChanged(index, cost))
         self._tell_connections(now)
+
+    def set_policy(self, now: int, policy: Policy) -> None:
+        """Have all connections, those to come included, schedule by `policy` from now on.
+
+        Raises:
+            LocalError: the mode of this endpoint does not have that policy.
+        """
+        if policy is self.config.policy:
+            return
+        self.config = replace(self.config, policy=policy)
+        self._report(now, PolicyChanged(policy))
+        for connection in self.connections.values():
+            connection.set_policy(policy)
+            self._ready[connection] = None
 
     def _closable(self, index: int, what: str, force: bool) -> Path:
         path = self.paths.find(index)

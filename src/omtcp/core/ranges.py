@@ -162,3 +162,14 @@ class RangeMap(Generic[T]):
         return [
             (max(starts[i], start), min(ends[i], end), self.values[i]) for i in range(low, high)
         ]
+
+    def gap(self, start: int, end: int) -> tuple[int, int] | None:
+        """The first part of [start, end) that no range covers, None if all is covered."""
+        starts, ends = self.starts, self.ends
+        index = bisect_right(ends, start)
+        while start < end and index < len(starts) and starts[index] <= start:
+            start = ends[index]
+            index += 1
+        if start >= end:
+            return None
+        return start, min(end, starts[index]) if index < len(starts) else end

@@ -11,6 +11,7 @@ from omtcp.core import fast_retransmit
 from omtcp.core.config import Config, LossRule
 from omtcp.core.copies import Copies
 from omtcp.core.frto import Verdict
+from omtcp.core.ledger import Ledger
 from omtcp.core.losses import Kind, Losses
 from omtcp.core.pings import Pings
 from omtcp.core.scoreboard import Credit, Scoreboard
@@ -47,6 +48,7 @@ class Recovery:
         self,
         config: Config,
         scoreboard: Scoreboard,
+        ledger: Ledger,
         subflows: list[Subflow],
         pings: Pings,
         report: Callable[[Event], None] | None,
@@ -59,7 +61,7 @@ class Recovery:
         self._scoreboard = scoreboard
         self._subflows = subflows
         self._pings = pings
-        self.losses = Losses(scoreboard, report)
+        self.losses = Losses(scoreboard, ledger, report)
         self.silence = Silence(config, subflows, self.losses, pings)
         self.has_new_data: Callable[[], bool] = no_new_data
         """Whether there is data never sent, and room for it at the receiver."""

@@ -82,12 +82,20 @@ def for_new_data(
             if subflow.refusal:
                 subflow.limited = False
                 continue
-        room = _room(subflow, remaining)
-        if room and subflow.pacer.ready(now, room):
+        room = ready_room(now, subflow, remaining)
+        if room:
             return subflow, room
-        subflow.paced = room > 0
         subflow.limited = True
     return None, 0
+
+
+def ready_room(now: int, subflow: Subflow, remaining: int) -> int:
+    """How many of `remaining` bytes window and pacer let `subflow` send now, 0 to wait."""
+    room = _room(subflow, remaining)
+    if room and not subflow.pacer.ready(now, room):
+        subflow.paced = True
+        return 0
+    return room
 
 
 def carriers(lost: Send, paths: list[Subflow]) -> list[Subflow]:

@@ -86,9 +86,12 @@ class Scoreboard:
         self.lost: RangeMap[Send] = RangeMap()
         self.sacked = RangeSet()
 
-    def record(self, send: Send) -> None:
-        """Remember a transmission; its range is new, or was taken from `lost` before."""
-        self.flights.insert(send.start, send.end, send)
+    def record(self, send: Send, start: int | None = None) -> None:
+        """Remember a transmission; its range is new, or was taken from `lost` before.
+
+        With `start`, only what lies from there on.
+        """
+        self.flights.insert(send.start if start is None else start, send.end, send)
         self.nxt = max(self.nxt, send.end)
 
     def acknowledge(self, ack: int, blocks: list[tuple[int, int]]) -> list[Credit]:

@@ -9,12 +9,14 @@ behind the last.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import NamedTuple
 
-from omtcp.core.config import Config, Mode
+from omtcp.core.config import Config, Mode, Policy
 from omtcp.core.congestion.base import initial_window
 from omtcp.core.costs import affordable, without_need
 from omtcp.core.coupler import Coupler
+from omtcp.core.ledger import Ledger
 from omtcp.core.losses import Kind
 from omtcp.core.membership import Founder, Membership
 from omtcp.core.paths import Paths
@@ -23,9 +25,17 @@ from omtcp.core.plain_recovery import PlainRecovery
 from omtcp.core.pooling import Pool
 from omtcp.core.primary import PrimaryChooser
 from omtcp.core.recovery import Recovery, no_new_data
+from omtcp.core.redundancy import Redundancy
 from omtcp.core.reinjection import Reinjection
-from omtcp.core.scheduler import carriers, elsewhere, for_new_data, for_retransmission, in_order
-from omtcp.core.scoreboard import Scoreboard
+from omtcp.core.scheduler import (
+    carriers,
+    elsewhere,
+    for_new_data,
+    for_retransmission,
+    in_order,
+    ready_room,
+)
+from omtcp.core.scoreboard import Credit, Scoreboard
 from omtcp.core.send_buffer import Buffer, SendBuffer
 from omtcp.core.subflow import PathState, Subflow
 from omtcp.trace.events import Event, MetricsUpdated, Retransmission
@@ -40,13 +50,14 @@ class Plan(NamedTuple):
     start: int
     end: int
     kind: str
-    """Empty for new data, `ping`, or why it goes out again (losses.Kind)."""
+    """Empty for new data, `ping`, `copy`, or why it goes out again (losses.Kind)."""
 
 
 class Sender:
     """Everything between the application's writes and the segments of one connection."""
 
     __slots__ = (
+        "_alike",
         "_costs_differ",
         "_membership",
         "_multipath",
@@ -60,12 +71,14 @@ class Sender:
         "closing",
         "config",
         "coupler",
+        "ledger",
         "max_window",
         "override",
         "pings",
         "plain",
         "pool",
         "recovery",
+        "redundancy",
         "right",
         "silence",
         "subflows",
@@ -78,6 +91,7 @@ class Sender:
         *,
         first: int,
         segment_size: Callable[[int], int] = int,
+        alike: Callable[[int], int | None] = lambda _: None,
         multipath: bool,
         sack: bool,
         random: Callable[[], float],
@@ -90,6 +104,7 @@ class Sender:
             paths: the paths there are, kept up to date by its owner.
             first: the path of the handshake, which is known to work.
             segment_size: payload bytes of a segment on a path of a given size.
+            alike: up to where bytes from an offset on bear one timestamp, see `redundancy`.
             multipath: whether more than one path may be used at a time.
             sack: whether the peer sends SACK.
             random: uniform in [0, 1).
@@ -102,7 +117,8 @@ class Sender:
         founder = Founder(config, paths, segment_size)
         self.subflows, first_subflow = founder.begin(first, multipath=multipath)
         self.pings = Pings(config, self.subflows, self.buffer, report)
-        self.recovery = Recovery(config, self.board, self.subflows, self.pings, report)
+        self.ledger = Ledger()
+        self.recovery = Recovery(config, self.board, self.ledger, self.subflows, self.pings, report)
         self.recovery.has_new_data = self._has_new_data
         self.silence = self.recovery.silence
         self._reinjection = Reinjection(self.board)
@@ -147,6 +163,10 @@ class Sender:
         self._touched: set[Subflow] = set()
         self._widest = 0
         """The largest receive window seen."""
+        self._alike = alike
+        self.redundancy: Redundancy | None = None
+        """Set while every path is to carry everything."""
+        self.set_policy(config.policy)
 
     # The application
 
@@ -162,6 +182,17 @@ class Sender:
         """Nothing more will be asked of it: let go of what would keep its memory in a circle."""
         self.buffer.clear()
         self.recovery.has_new_data = no_new_data
+
+    def set_policy(self, policy: Policy) -> None:
+        """Schedule by another policy from now on; it means nothing where there is but one path."""
+        wanted = policy is Policy.REDUNDANT and self.pool is not None and self._multipath
+        if wanted and self.redundancy is None:
+            self.redundancy = Redundancy(self.board, self.ledger, self.subflows, self._alike)
+        elif self.redundancy is not None and not wanted:
+            self.redundancy.end()
+            self.redundancy = None
+        if self.coupler is not None:
+            self.coupler.watch(not wanted)
 
     @property
     def end(self) -> int:
@@ -194,26 +225,41 @@ class Sender:
 
         `ack` is at most nxt; `blocks` are SACK blocks as stream offsets, in the order received.
         """
+        duplicate = None
         if blocks and self._is_duplicate(ack, blocks):
             start, end = blocks.pop(0)
             answered = self.pings.answer(now, start, end)
             if answered is None:
-                self.recovery.on_dsack(start, end)
+                duplicate = start, end
             elif self._revives(answered):
                 first = answered.state is PathState.UNTRIED
                 self.silence.restore(now, answered)
                 if first:
                     self.chooser.on_first_answer(now, answered, max(self.window_size, 1))
+        if duplicate is not None and not self.ledger:
+            self.recovery.on_dsack(*duplicate)
+            duplicate = None
         board = self.board
         if self.plain is not None and ack > board.una:
             self.subflows[0].deflate()
         nxt = board.nxt
         credited = board.acknowledge(ack, [block for block in blocks if block[1] <= nxt])
+        rest: list[tuple[int, int]] = []
+        if self.ledger:
+            credited = self.ledger.attribute(now, credited, {ack, *chain(*blocks)})
+            if duplicate is not None:
+                copies, rest = self.ledger.on_dsack(now, *duplicate)
+                credited += copies
+        self._credit(now, credited)
+        for start, end in rest:
+            self.recovery.on_dsack(start, end)
+
+    def _credit(self, now: int, credited: list[Credit]) -> None:
+        """Each path gets what one acknowledgment says it carried."""
         if credited:
-            touched = self.recovery.on_credits(now, credited)
+            self._touched |= self.recovery.on_credits(now, credited)
             for credit in credited:
                 self.chooser.on_delivered(credit.send.subflow, credit.end - credit.start)
-            self._touched |= touched
 
     @staticmethod
     def _revives(answered: Subflow) -> bool:
@@ -236,13 +282,14 @@ class Sender:
     def on_too_big(self, now: int, offset: int, mss: int) -> None:
         """The path that carries `offset` takes segments of at most `mss` bytes.
 
-        What that path has in flight beyond the offset was too big as well: it goes out again.
+        What that path has in flight beyond the offset was too big as well: it goes out again. If
+        several paths carry it, it may have been any of them.
         """
-        for _, _, send in self.board.flights.overlapping(offset, offset + 1):
-            subflow = send.subflow
+        carriers = [send for _, _, send in self.board.flights.overlapping(offset, offset + 1)]
+        carriers += [send for _, _, send in self.ledger.copies(offset, offset + 1)]
+        for subflow in [send.subflow for send in carriers]:
             if mss < subflow.mss:
-                subflow.mss = mss
-                subflow.controller.set_mss(mss)
+                subflow.resize(mss)
                 self.recovery.losses.resend(now, subflow)
 
     def on_path(self, now: int, path: int, up: bool) -> None:
@@ -272,6 +319,9 @@ class Sender:
     def on_paths(self, now: int) -> None:
         """Paths were added, removed, drained or undrained, or cost something else now."""
         self._membership.follow(now, max(self.window_size, 1))
+        self.ledger.retain(self.subflows)
+        if self.redundancy is not None:
+            self.redundancy.follow()
         self._compare_costs()
 
     def _compare_costs(self) -> None:
@@ -301,6 +351,8 @@ class Sender:
             if self.coupler is not None:
                 self.coupler.on_delivered(now)
             self.buffer.release(self.board.una)
+            if self.fin_acked:
+                self.ledger.close()
         if self.plain is None:
             self._look_for_silence(now)
         if not self._multipath:
@@ -309,7 +361,10 @@ class Sender:
     def _watch(self, now: int, pool: Pool) -> None:
         """Have the pool judge itself by what arrived."""
         pool.on_ack(
-            now, una=self.board.una, window_size=max(self.window_size, 1), hungry=self._hungry
+            now,
+            una=self.board.una,
+            window_size=max(self.window_size, 1),
+            hungry=self._hungry and self.redundancy is None,
         )
 
     @property
@@ -327,7 +382,8 @@ class Sender:
 
     def _look_for_silence(self, now: int) -> None:
         if self.silence.check(now) or (
-            self.right - self.board.nxt < max(flow.controller.cwnd for flow in self.subflows)
+            self.redundancy is None
+            and self.right - self.board.nxt < max(flow.controller.cwnd for flow in self.subflows)
             and self.silence.slow_retransmit(now, self.right - self.board.nxt)
         ):
             self.chooser.replace(now, self.window_size, "suspect")
@@ -341,8 +397,14 @@ class Sender:
             if path.paced:
                 path.paced = False
                 path.pacer.on_resumed(now)
+        if board.lost and self.redundancy is not None:
+            self.redundancy.spare(now)
         if board.lost:
             plan = self._retransmit(now)
+            if plan is not None:
+                return plan
+        elif self.redundancy is not None and (board.nxt < self.end or board.flights):
+            plan = self._send_everywhere(now, self.redundancy)
             if plan is not None:
                 return plan
         elif board.nxt < self.end:
@@ -352,7 +414,7 @@ class Sender:
         else:  # the application is what holds back whoever still has room
             self._not_limited(path for path in self.subflows if path.space >= path.mss)
         if len(self.subflows) > 1:
-            if self.pool is not None and self._reinject(now):
+            if self.pool is not None and self.redundancy is None and self._reinject(now):
                 plan = self._retransmit(now)
                 if plan is not None:
                     return plan
@@ -378,8 +440,11 @@ class Sender:
         return not self.fin_acked
 
     def _retransmit(self, now: int) -> Plan | None:
-        first = self.board.lost.values[0]
-        if first.lost_by == Kind.REINJECTED:  # for another path, whatever that costs
+        lost, redundancy = self.board.lost, self.redundancy
+        first = lost.values[0]
+        if redundancy is not None:
+            paths = carriers(first, redundancy.carriers(now, lost.starts[0]))
+        elif first.lost_by == Kind.REINJECTED:  # for another path, whatever that costs
             paths = in_order(self.subflows, self.best)
             paths = [path for path in paths if path is not first.subflow] or paths
         elif first.lost_by == Kind.PROBE:
@@ -391,12 +456,17 @@ class Sender:
         if subflow is None:
             return None
         limit = self.right + self.closing  # a FIN needs no room
-        taken = self.board.take_lost(room // subflow.mss * subflow.mss, limit)
+        room = room // subflow.mss * subflow.mss
+        if redundancy is not None:
+            room = redundancy.repeatable(subflow, lost.starts[0], room)
+        taken = self.board.take_lost(room, limit)
         if taken is None:
             return None
         start, end, origin = taken
         kind = origin.lost_by
         self.board.record(subflow.send(now, start, end, origin))
+        if redundancy is not None:
+            redundancy.on_repeated(subflow, start)
         if self._report:
             self._report(Retransmission(subflow.index, origin.subflow.index, start, end, kind))
         return Plan(subflow, start, end, kind)
@@ -419,6 +489,22 @@ class Sender:
         start = board.nxt
         board.record(subflow.send(now, start, start + room))
         return Plan(subflow, start, start + room, "")
+
+    def _send_everywhere(self, now: int, redundancy: Redundancy) -> Plan | None:
+        """What the next path that has room lacks of what is under way, or new data."""
+        paths = in_order(self.subflows, self.best)
+        self._restart_idle(now, paths)
+        for subflow in paths:
+            start, end = redundancy.run(now, subflow)
+            if redundancy.takes_more(start, end) and self.board.nxt < self.end:
+                end += self._fit(subflow, min(subflow.quantum, self.end - self.board.nxt))
+            if start == end:
+                start, end = redundancy.left_out(subflow)
+            if start < end and (room := ready_room(now, subflow, end - start)):
+                end = min(end, start + room)
+                return Plan(subflow, start, end, redundancy.send(now, subflow, start, end))
+            subflow.limited = start < end
+        return None
 
     def _fit(self, subflow: Subflow, room: int) -> int:
         """What the receive window admits of `room`, avoiding silly segments (RFC 9293 3.8.6.2.1).

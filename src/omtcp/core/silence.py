@@ -182,8 +182,7 @@ class Silence:
         smaller = self._black_holes.on_silence(subflow) if subflow.outstanding else None
         self._lose(subflow, None, kind)
         if smaller is not None:
-            subflow.mss = smaller
-            subflow.controller.set_mss(smaller)
+            subflow.resize(smaller)
             self._losses.window_changed(subflow, "mss")
         if self._losses.report:
             self._losses.report(PathSuspect(subflow.index, silence))

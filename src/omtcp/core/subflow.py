@@ -192,6 +192,11 @@ class Subflow:
         self.record: Record | None = None
         self.audition: Audition | None = None
 
+    def resize(self, mss: int) -> None:
+        """Segments carry `mss` bytes from now on."""
+        self.mss = mss
+        self.controller.set_mss(mss)
+
     @property
     def usable(self) -> bool:
         """Whether data may be sent over it."""

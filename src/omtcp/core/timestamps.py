@@ -11,6 +11,8 @@ from bisect import bisect_right
 
 _TICK_NS = 1_000_000
 _MODULUS = 1 << 32
+_COARSE = 128
+"""Ticks for which the value may stand still; RFC 7323 section 5.4 allows a second."""
 
 
 class OrderedTimestamps:
@@ -43,13 +45,30 @@ class OrderedTimestamps:
         """The SYN is leaving: its TSval is the clock's, or what follows might look 25 days old."""
         self._values[0] = self.now(now)
 
-    def first(self, now: int, start: int) -> int:
-        """TSval for new data from `start` on, which lies behind all that was sent before."""
+    def first(self, now: int, start: int, *, coarse: bool = False) -> int:
+        """TSval for what begins at `start`, where new data begins.
+
+        A `coarse` one is that of the data before, if that is not long ago: what may be sent over
+        several paths bears the same value for as long as possible, see `alike`.
+        """
         value = self.now(now)
-        if value != self._values[-1]:
+        last = self._values[-1]
+        if value == last or (coarse and (value - last) % _MODULUS < _COARSE):
+            return last
+        if self._offsets[-1] == start:  # an ACK bore the value, and no data
+            self._values[-1] = value
+        else:
             self._offsets.append(start)
             self._values.append(value)
         return value
+
+    def alike(self, start: int) -> int | None:
+        """The place where bytes that bear the same TSval as those at `start` end.
+
+        None if that is the end of all that was sent.
+        """
+        index = bisect_right(self._offsets, start)
+        return self._offsets[index] if index < len(self._offsets) else None
 
     def again(self, start: int) -> int:
         """TSval for data from `start` on that was sent before."""

@@ -189,6 +189,13 @@ class PathCostChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyChanged(Event):
+    """All connections schedule by another policy from now on: pooled or redundant."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class WindowChanged(Event):
     """A congestion window was cut or restarted.
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from omtcp.core.config import Config
 from omtcp.core.congestion import make_controller
+from omtcp.core.ledger import Ledger
 from omtcp.core.pings import Pings
 from omtcp.core.recovery import Recovery
 from omtcp.core.rtt import RttEstimator
@@ -52,12 +53,13 @@ class Bench:
         self.config = config or Config()
         self.events: list[Event] = []
         self.board = Scoreboard()
+        self.ledger = Ledger()
         self.subflows = [make_subflow(i, rtt_ms=rtt) for i, rtt in enumerate(rtts_ms or (50, 50))]
         for subflow in self.subflows:
             subflow.hear(self.now, 0)
         self.pings = Pings(self.config, self.subflows, SendBuffer(), self.events.append)
         self.recovery = Recovery(
-            self.config, self.board, self.subflows, self.pings, self.events.append
+            self.config, self.board, self.ledger, self.subflows, self.pings, self.events.append
         )
         self.silence = self.recovery.silence
 

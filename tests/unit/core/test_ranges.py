@@ -125,6 +125,26 @@ class TestRangeMap:
         made.insert(1, 2, "a")
         assert repr(made) == "RangeMap([(1, 2, 'a')])"
 
+    @pytest.mark.parametrize(
+        ("start", "end", "gap"),
+        [
+            (0, 9, (0, 9)),
+            (0, 15, (0, 10)),
+            (10, 25, None),
+            (12, 40, (30, 35)),
+            (25, 60, (30, 35)),
+            (36, 60, (40, 60)),
+            (7, 7, None),
+        ],
+    )
+    def test_gap_is_the_first_part_without_a_value(
+        self, start: int, end: int, gap: tuple[int, int] | None
+    ) -> None:
+        made: RangeMap[str] = RangeMap()
+        for low, high in ((10, 20), (20, 30), (35, 40)):
+            made.insert(low, high, "a")
+        assert made.gap(start, end) == gap
+
     @given(data=st.data())
     def test_is_a_dictionary_of_integers(self, data: st.DataObject) -> None:
         made: RangeMap[int] = RangeMap()
@@ -140,6 +160,8 @@ class TestRangeMap:
             else:
                 inside = {n: v for n, v in model.items() if start <= n < end}
                 looked = made.overlapping(start, end)
+                gaps = runs(set(range(start, end)) - model.keys())
+                assert made.gap(start, end) == (gaps[0] if gaps else None)
                 taken = made.cut(start, end)
                 assert taken == looked
                 assert {n: v for low, high, v in taken for n in range(low, high)} == inside

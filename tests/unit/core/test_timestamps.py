@@ -75,6 +75,35 @@ def test_release_forgets_in_batches_and_keeps_what_may_be_sent_again() -> None:
     assert stamps.again(999) == 99
 
 
+def test_an_ack_at_the_end_of_the_data_binds_what_follows() -> None:
+    stamps = OrderedTimestamps(0)
+    stamps.first(10 * MS, 0)
+    for at in range(20, 500):
+        stamps.first(at * MS, 1000)  # pure ACKs, while nothing is sent
+    assert stamps.again(999) == 10
+    assert stamps.first(600 * MS, 1000) == 600
+    assert stamps.again(1000) == 600
+    assert stamps.alike(0) == 1000
+
+
+class TestCoarse:
+    def test_stands_still_for_a_while(self) -> None:
+        stamps = OrderedTimestamps(MODULUS - 5)
+        assert stamps.first(0, 0, coarse=True) == MODULUS - 5
+        assert stamps.first(100 * MS, 1000, coarse=True) == MODULUS - 5
+        assert stamps.first(127 * MS, 2000, coarse=True) == MODULUS - 5
+        assert stamps.first(128 * MS, 3000, coarse=True) == 123
+        assert stamps.alike(0) == stamps.alike(2999) == 3000
+        assert stamps.alike(3000) is None
+
+    def test_is_not_older_than_an_ack(self) -> None:
+        stamps = OrderedTimestamps(0)
+        stamps.first(0, 0, coarse=True)
+        assert stamps.first(20 * MS, 1000) == 20
+        assert stamps.first(40 * MS, 1000, coarse=True) == 20
+        assert stamps.alike(0) == 1000
+
+
 class TestPaws:
     def test_an_older_value_is_refused(self) -> None:
         stamps = OrderedTimestamps(0)
