@@ -13,7 +13,7 @@ from omtcp.core.subflow import PathState, Subflow
 from omtcp.errors import LocalError
 from omtcp.net.driver import Driver
 from omtcp.net.pathspec import PathSpec
-from omtcp.net.plumbing import PlumbedPath
+from omtcp.net.plumbed import PlumbedPath
 
 _log = logging.getLogger("omtcp.aio")
 

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from omtcp.aio.administration import Host, PathAdministration
 from omtcp.aio.transport import Transport
-from omtcp.aio.uplinks import watched
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection
 from omtcp.core.endpoint import Endpoint
@@ -24,10 +23,8 @@ from omtcp.core.stats import (
     ServerStats,
     UplinkStats,
 )
+from omtcp.net.address import Address
 from omtcp.net.driver import Driver
-from omtcp.net.netlink import Address
-from omtcp.net.plumbing import Plumbing
-from omtcp.net.watch import UplinkWatch
 from omtcp.trace.events import Sink
 
 _log = logging.getLogger("omtcp.aio")
@@ -196,6 +193,11 @@ async def serve(
     Raises:
         SetupError: the host cannot be prepared; it is left as it was.
     """
+    # Here and not above, for workers: what they never use would take a third of their memory.
+    from omtcp.aio.uplinks import watched
+    from omtcp.net.plumbing import Plumbing
+    from omtcp.net.watch import UplinkWatch
+
     with Plumbing(address, paths) as plumbing, UplinkWatch(plumbing) as watch:
         for warning in plumbing.warnings:
             _log.warning("%s", warning)

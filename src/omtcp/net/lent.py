@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from omtcp.errors import LocalError
-from omtcp.net.netlink import Address
+from omtcp.net.address import Address
 from omtcp.net.pathspec import PathSpec, Uplink
-from omtcp.net.plumbing import PlumbedPath
+from omtcp.net.plumbed import PlumbedPath
 from omtcp.net.tun import Tun
 
 

@@ -18,9 +18,8 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from omtcp.errors import SetupError
+from omtcp.net.address import Address
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 _T = TypeVar("_T")
 
 MAIN_TABLE = 254

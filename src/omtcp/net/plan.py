@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from omtcp.errors import SetupError
 from omtcp.net import sysctl
+from omtcp.net.address import Address
 from omtcp.net.changes import ROUTER_MODE_KEY, Change, RouterMode, Setting
 from omtcp.net.netlink import (
     LOCAL_TABLE,
     MAIN_TABLE,
-    Address,
     ForeignRule,
     NeighbourProxy,
     Netlink,

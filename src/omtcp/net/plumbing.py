@@ -6,17 +6,18 @@ was made is in a journal first (net/journal.py), so that the next start undoes w
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from omtcp.errors import SetupError
 from omtcp.net import sysctl
+from omtcp.net.address import Address
 from omtcp.net.changes import Change, RouterMode, Setting, is_kept, make, restore, undo
 from omtcp.net.firewall import forwarding_obstacles
 from omtcp.net.journal import DEFAULT_DIRECTORY, Journal, JournalDirectory, Survey
-from omtcp.net.netlink import Address, Netlink, Rule, outside_event_loop
-from omtcp.net.pathspec import PathSpec, Uplink, parse_address, resolve, resolve_another
+from omtcp.net.netlink import Netlink, Rule, outside_event_loop
+from omtcp.net.pathspec import PathSpec, Uplink, parse_address
 from omtcp.net.plan import (
     PathDevice,
     Priorities,
@@ -25,35 +26,12 @@ from omtcp.net.plan import (
     plan_changes,
     plan_proxies,
 )
+from omtcp.net.plumbed import PlumbedPath
+from omtcp.net.resolve import resolve, resolve_another
 from omtcp.net.tun import Tun
 
 QUEUE_LENGTH = 8192
 """Packets that may wait for us in a TUN device: a burst of acknowledgements, not a bufferbloat."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlumbedPath:
-    """One path as it is: what was asked for, the uplink that was found, and what was made."""
-
-    spec: PathSpec
-    uplink: Uplink
-    queues: tuple[Tun, ...]
-    table: int
-
-    @property
-    def tun(self) -> Tun:
-        """The first queue of its TUN device."""
-        return self.queues[0]
-
-    @property
-    def device(self) -> PathDevice:
-        """What the plan needs to know."""
-        return PathDevice(tun=self.tun.name, uplink=self.uplink, table=self.table)
-
-    def close(self) -> None:
-        """Close the TUN device, which vanishes with its routes."""
-        for tun in self.queues:
-            tun.close()
 
 
 class Plumbing:
@@ -315,7 +293,10 @@ class Plumbing:
         self._next_index = index
 
     def _plan(self, netlink: Netlink, kept: Sequence[Change]) -> list[Change]:
-        paths = [path.device for path in self.paths.values()]
+        paths = [
+            PathDevice(tun=path.tun.name, uplink=path.uplink, table=path.table)
+            for path in self.paths.values()
+        ]
         plan = plan_changes(self.address, paths, self._priorities, kept)
         return plan + plan_proxies(netlink, self.address, self.uplinks, [*kept, *plan])
 

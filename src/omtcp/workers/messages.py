@@ -11,8 +11,8 @@ from typing import Protocol
 from omtcp.apps.downloads import Downloads
 from omtcp.control.protocol import Request
 from omtcp.core.config import Config
+from omtcp.net.address import Address
 from omtcp.net.lent import Lending
-from omtcp.net.netlink import Address
 from omtcp.net.pathspec import Uplink
 
 

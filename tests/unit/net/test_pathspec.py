@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from omtcp.errors import SetupError
 from omtcp.net import sysctl
-from omtcp.net.netlink import Address, Link, Netlink
-from omtcp.net.pathspec import PathSpec, Uplink, parse_address, resolve
+from omtcp.net.address import Address
+from omtcp.net.netlink import Link, Netlink
+from omtcp.net.pathspec import PathSpec, Uplink, parse_address
+from omtcp.net.resolve import resolve
 
 
 def link(name: str, **changes: object) -> Link:
