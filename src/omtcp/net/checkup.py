@@ -19,9 +19,10 @@ from omtcp.net import sysctl
 from omtcp.net.firewall import find_command, forwarding_obstacles
 from omtcp.net.journal import DEFAULT_DIRECTORY, JournalDirectory
 from omtcp.net.netlink import Netlink, Route, Rule
-from omtcp.net.pathspec import PathSpec, Uplink, parse_address, resolve
+from omtcp.net.pathspec import PathSpec, Uplink, parse_address
 from omtcp.net.plan import choose_priorities, choose_tables, has_forwarding_per_interface
 from omtcp.net.plumbing import check_not_owned, device_settings
+from omtcp.net.resolve import resolve
 from omtcp.net.tun import Tun
 
 LEAST_KERNEL = (4, 20)
