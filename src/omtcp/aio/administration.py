@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from omtcp.core.config import Policy
 from omtcp.core.endpoint import Endpoint
 from omtcp.core.paths import Path
 from omtcp.core.stats import PathReport
@@ -168,6 +169,24 @@ class PathAdministration:
         index = self.find(name)
         self._driver.operate(lambda now: self._endpoint.set_cost(now, index, cost))
         return self._name(index)
+
+    async def policy(self) -> str:
+        """The policy in force."""
+        return self._endpoint.config.policy.value
+
+    async def set_policy(self, name: str) -> str:
+        """Have all connections schedule by another policy; its name.
+
+        Raises:
+            LocalError: there is no policy of that name, or the mode does not have it.
+        """
+        try:
+            policy = Policy(name)
+        except ValueError:
+            names = ", ".join(Policy)
+            raise LocalError(f"no policy {name!r}: there are {names}") from None
+        self._driver.operate(lambda now: self._endpoint.set_policy(now, policy))
+        return policy.value
 
     def find(self, name: str) -> int:
         """The index of the path called `name`; LocalError if there is none, or several."""

@@ -16,6 +16,7 @@ from omtcp.cli.live import human_rate
 from omtcp.control.client import ask
 from omtcp.control.places import the_only_one
 from omtcp.control.protocol import MAX_NUMBER, Json
+from omtcp.core.config import Policy
 
 _STYLES = {"up": "green", "down": "red", "drained": "yellow"}
 
@@ -102,6 +103,24 @@ def cost(name: str, cost: int, control: str | None) -> None:
     click.echo(f"{done} costs {cost}")
 
 
+@path.command()
+@click.argument(
+    "name", required=False, metavar="[POLICY]", type=click.Choice([each.value for each in Policy])
+)
+@_control
+def policy(name: str | None, control: str | None) -> None:
+    """Show what is sent over which path, or change it: pooled or redundant.
+
+    With `pooled` each byte goes over one path, with `redundant` over all of them. It is a choice
+    where a server runs in pooled mode.
+    """
+    if name is None:
+        answer = cast("dict[str, Json]", _ask(control, "list", {"interval_ms": 0}))
+        click.echo(f"policy {answer['policy']}")
+    else:
+        click.echo(f"policy {_ask(control, 'policy', {'name': name})}")
+
+
 def _ask(control: str | None, verb: str, arguments: dict[str, str | int | bool]) -> Json:
     return ask(the_only_one() if control is None else Path(control), verb, arguments)
 
@@ -112,6 +131,7 @@ def _show(answer: dict[str, Json]) -> None:
         table.add_column(heading, justify="right")
     for entry in cast("list[dict[str, Json]]", answer["paths"]):
         table.add_row(*_row(entry))
+    table.caption = f"policy {answer['policy']}"
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)

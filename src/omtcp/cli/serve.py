@@ -25,7 +25,15 @@ from omtcp.cli.live import LiveView
 from omtcp.control.places import default_path
 from omtcp.control.server import control_socket
 from omtcp.control.service import Answerer, Service
-from omtcp.core.config import Config, Coupling, LossCorrection, LossRule, Mode, PrimaryRule
+from omtcp.core.config import (
+    Config,
+    Coupling,
+    LossCorrection,
+    LossRule,
+    Mode,
+    Policy,
+    PrimaryRule,
+)
 from omtcp.net.pathspec import PathSpec
 from omtcp.net.precedence import take_precedence
 from omtcp.trace.jsonl import JsonLines
@@ -105,6 +113,13 @@ def _values(kind: type[StrEnum]) -> "click.Choice[str]":
     default=_DEFAULT.mode.value,
     show_default=True,
     help="One path at a time (single), one that grows (primary), or all at once (pooled).",
+)
+@click.option(
+    "--policy",
+    type=_values(Policy),
+    default=_DEFAULT.policy.value,
+    show_default=True,
+    help="With `pooled`: each byte over one path (pooled) or over every path (redundant).",
 )
 @click.option(
     "--cc",
@@ -194,6 +209,7 @@ def serve(
     port: int,
     paths: tuple[str, ...],
     mode: str,
+    policy: str,
     congestion: str,
     coupling: str,
     loss_correction: str,
@@ -216,6 +232,7 @@ def serve(
     set_up_logging(log_level)
     config = Config(
         mode=Mode(mode),
+        policy=Policy(policy),
         congestion=congestion,
         coupling=Coupling(coupling),
         loss_correction=LossCorrection(loss_correction),

@@ -49,6 +49,7 @@ VERBS: Mapping[str, Mapping[str, Argument]] = {
     "undrain": {"path": Argument(str)},
     "remove": {"path": Argument(str), "force": Argument(bool, required=False)},
     "cost": {"path": Argument(str), "cost": Argument(int)},
+    "policy": {"name": Argument(str)},
 }
 
 

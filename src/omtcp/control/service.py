@@ -30,7 +30,7 @@ class Administration(Protocol):
     """The paths of a served address, as one process or several together run them.
 
     Names are what `PathReport.name` says, a device that only one path has, or an index. All but
-    `reports` raise an OmtcpError when it cannot be done.
+    `reports` and `policy` raise an OmtcpError when it cannot be done.
     """
 
     async def reports(self) -> Sequence[PathReport]:
@@ -50,6 +50,12 @@ class Administration(Protocol):
 
     async def set_cost(self, name: str, cost: int) -> str:
         """Have a path cost something else; its name."""
+
+    async def policy(self) -> str:
+        """What is sent over which path: the policy in force."""
+
+    async def set_policy(self, name: str) -> str:
+        """Schedule by another policy; its name."""
 
 
 class Answerer(ABC):
@@ -100,8 +106,10 @@ class Service(Answerer):
                 return await administration.undrain(path)
             case "remove":
                 return await administration.remove(path, force=request.flag("force"))
-            case _:
+            case "cost":
                 return await administration.set_cost(path, request.number("cost") or 0)
+            case _:
+                return await administration.set_policy(request.text("name"))
 
     async def _list(self, interval_ms: int | None) -> Json:
         """Each path with its rate, which takes two looks."""
@@ -122,4 +130,4 @@ class Service(Answerer):
                 entry["rate_bps"] = None
             del entry["at_ns"]
             paths.append(entry)
-        return {"paths": paths}
+        return {"policy": await self._administration.policy(), "paths": paths}

@@ -67,6 +67,12 @@ class Board:
     async def set_cost(self, name: str, cost: int) -> str:
         return self._note("cost", name, cost)
 
+    async def policy(self) -> str:
+        return "pooled"
+
+    async def set_policy(self, name: str) -> str:
+        return self._note("policy", name)
+
     def _note(self, *what: Any) -> str:
         self.asked.append(what)
         if what[1] == "bad":
@@ -118,6 +124,7 @@ def test_every_verb(tmp_path: Path) -> None:
         assert await office.ask("undrain", path="eth0") == "eth0"
         assert await office.ask("remove", path="eth0", force=True) == "eth0"
         assert await office.ask("cost", path="eth0", cost=0) == "eth0"
+        assert await office.ask("policy", name="redundant") == "redundant"
 
     assert with_office(tmp_path / "socket", story).board.asked == [
         ("add", "eth1", None),
@@ -127,12 +134,14 @@ def test_every_verb(tmp_path: Path) -> None:
         ("undrain", "eth0"),
         ("remove", "eth0", True),
         ("cost", "eth0", 0),
+        ("policy", "redundant"),
     ]
 
 
 def test_a_list_measures_rates_between_two_looks(tmp_path: Path) -> None:
     async def story(office: Office) -> None:
         answer = await office.ask("list")
+        assert answer["policy"] == "pooled"
         (entry,) = answer["paths"]
         assert (entry["name"], entry["rate_bps"]) == ("eth0@192.0.2.1", 1_000_000)
         assert "at_ns" not in entry

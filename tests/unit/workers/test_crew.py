@@ -36,12 +36,17 @@ def test_they_speak_with_one_voice(tmp_path: Path) -> None:
         try:
             await made.start()
             assert sorted(pids(made)) == [1, 2, 3]
-            assert await made.do(Request("list", {"interval_ms": 0})) == {"paths": []}
+            assert await made.do(Request("list", {"interval_ms": 0})) == {
+                "policy": "pooled",
+                "paths": [],
+            }
             assert await made.snapshot() == Snapshot(uplinks={})
             with pytest.raises(LocalError, match=r"^no path is left$"):
                 await made.do(Request("drain", {"path": "eth0"}))
+            with pytest.raises(RefusedError, match=r"of pooled mode, not of primary$"):
+                await made.do(Request("policy", {"name": "redundant"}))
             answer = await made.answer(b'{"verb": "list", "interval_ms": 0, "id": 5}\n')
-            assert answer == b'{"id": 5, "ok": true, "result": {"paths": []}}\n'
+            assert answer == b'{"id": 5, "ok": true, "result": {"policy": "pooled", "paths": []}}\n'
         finally:
             await made.stop()
         assert pids(made) == {}
@@ -66,7 +71,10 @@ def test_the_dead_are_replaced_ever_more_slowly(
                 os.kill(victim, signal.SIGKILL)
                 await until_there_are(made, 2, without=victim)
             assert pids(made)[2] == first[2]
-            assert await made.do(Request("list", {"interval_ms": 0})) == {"paths": []}
+            assert await made.do(Request("list", {"interval_ms": 0})) == {
+                "policy": "pooled",
+                "paths": [],
+            }
         finally:
             await made.stop()
 

@@ -26,7 +26,7 @@ def test_it_answers_and_ends_when_told(tmp_path: Path) -> None:
         member = await hired.ready()
         assert Path(f"/proc/{member.pid}/comm").read_text() == "omtcp-worker-3\n"
         listed = await member.ask(Request("list", {"interval_ms": 0}), 20)
-        assert listed == {"paths": []}
+        assert listed == {"policy": "pooled", "paths": []}
         assert await member.ask(Look(), 20) == Snapshot(uplinks={})
         with pytest.raises(RefusedError, match=r"^no path is left$"):
             await member.ask(Request("drain", {"path": "eth0"}), 20)
