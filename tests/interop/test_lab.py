@@ -109,6 +109,17 @@ def test_rate_delay_and_loss_change_on_time() -> None:
     assert one.emulator["counters"]["0"]["dropped"].get("loss", 0) > 0
 
 
+@pytest.mark.parametrize("client", [Client(), Client(timestamps=False)], ids=["plain", "no-ts"])
+def test_the_policy_is_switched_while_it_runs(client: Client) -> None:
+    links = case("20mbit,10ms", "20mbit,10ms", seconds=4, client=client, events=("3s:cut:1",))
+    (one,) = run(replace(links, senders=(parse_sender("omtcp:pooled:1s=redundant"),))).runs
+    assert one.ok, one.errors
+    carried = [sum(mbps for at, mbps in one.uplinks[n] if 1.5 < at < 3) for n in ("0", "1")]
+    arrived = sum(mbps for at, mbps in one.goodput if 1.5 < at < 3)
+    assert arrived > 0
+    assert all(each > 0.7 * arrived for each in carried)
+
+
 @pytest.mark.parametrize(
     "client",
     [

@@ -7,6 +7,7 @@ from omtcp.errors import LocalError
 from omtcp.lab.mptcp import MAX_UPLINKS
 from omtcp.lab.script import Step, parse_script
 from omtcp.lab.sharing import Bottleneck, Competitors, check_sharing
+from omtcp.lab.switches import Switch, parse_switch
 from omtcp.link.config import LinkConfig
 from omtcp.link.loss import Bernoulli, GilbertElliott
 from omtcp.link.spec import LinkSpec
@@ -54,7 +55,7 @@ class SenderSpec:
     """Who sends: omtcp in a mode, the kernel's TCP over one uplink, or its MPTCP over all.
 
     uplink is for the kernel's TCP: an index, or None for the better one. extra are arguments that
-    are handed to `omtcp serve` as they are.
+    are handed to `omtcp serve` as they are; switches are of its policy, while it runs.
     """
 
     kind: str = "omtcp"
@@ -62,20 +63,26 @@ class SenderSpec:
     cc: str = "cubic"
     uplink: int | None = None
     extra: tuple[str, ...] = ()
+    switches: tuple[Switch, ...] = ()
 
     @property
     def label(self) -> str:
         if self.kind == "omtcp":
-            return " ".join(("omtcp", self.mode, self.cc, *self.extra))
+            switches = (switch.text for switch in self.switches)
+            return " ".join(("omtcp", self.mode, self.cc, *self.extra, *switches))
         where = "" if self.uplink is None else f" on {self.uplink}"
         return f"{self.kind} {self.cc}{where}"
 
 
 def parse_sender(text: str) -> SenderSpec:
-    """`omtcp[:MODE][:CC][:--option=value...]`, `kernel[:UPLINK][:CC]` or `mptcp[:CC]`."""
+    """`omtcp[:MODE][:CC][:--option=value...][:TIME=POLICY...]`, or another kind of sender.
+
+    That is `kernel[:UPLINK][:CC]` or `mptcp[:CC]`.
+    """
     kind, *words = text.split(":")
     mode, cc, uplink = "primary", "cubic", None
     extra: list[str] = []
+    switches: list[Switch] = []
     if kind not in ("omtcp", "kernel", "mptcp"):
         raise LocalError(f"no such sender: {kind!r} (omtcp, kernel, mptcp)")
     for word in words:
@@ -85,11 +92,20 @@ def parse_sender(text: str) -> SenderSpec:
             mode = word
         elif kind == "omtcp" and word.startswith("--"):
             extra.append(word)
+        elif kind == "omtcp" and "=" in word:
+            switches.append(parse_switch(word))
         elif kind == "kernel" and word.isdecimal():
             uplink = int(word)
         else:
             raise LocalError(f"sender {text!r}: what is {word!r}?")
-    return SenderSpec(kind=kind, mode=mode, cc=cc, uplink=uplink, extra=tuple(extra))
+    return SenderSpec(
+        kind=kind,
+        mode=mode,
+        cc=cc,
+        uplink=uplink,
+        extra=tuple(extra),
+        switches=tuple(switches),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

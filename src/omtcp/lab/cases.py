@@ -5,6 +5,7 @@ from dataclasses import replace
 from omtcp.errors import LocalError
 from omtcp.lab.case import Case, Client, SenderSpec
 from omtcp.lab.sharing import Competitors, parse_bottleneck
+from omtcp.lab.switches import parse_switch
 from omtcp.link.spec import parse_link
 
 _SECOND = 1_000_000_000
@@ -143,6 +144,22 @@ def _pools() -> list[Case]:
     return cases
 
 
+def _redundant() -> Case:
+    """Outages that cost no time, since another uplink carries the same."""
+    return _pair(
+        *["50mbit,15ms"] * 2,
+        name="redundant",
+        about="two of 50 Mbit/s 15 ms, everything over both from 2 s on; one cut from 4 s to 7 s, "
+        "the other loses 30 % from 9 s on",
+        events=("4s:cut:0", "7s:restore:0", "9s:loss:1:30%"),
+        duration_ns=12 * _SECOND,
+        senders=(
+            SenderSpec(mode="pooled", switches=(parse_switch("2s=redundant"),)),
+            SenderSpec(mode="pooled"),
+        ),
+    )
+
+
 def _shares() -> list[Case]:
     """Uplinks that meet again before the client, beside the kernel's connections."""
     return [
@@ -218,6 +235,7 @@ CASES: dict[str, Case] = {
         *_comparisons(),
         *_events(),
         *_pools(),
+        _redundant(),
         *_shares(),
         *_middleboxes(),
         _chaos(),

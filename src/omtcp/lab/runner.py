@@ -21,6 +21,7 @@ from omtcp.lab.result import Result, RunResult
 from omtcp.lab.rivals import Rivals
 from omtcp.lab.senders import PORT, Sender, kernel_uplink, make_sender
 from omtcp.lab.sink import Job
+from omtcp.lab.switches import Switches
 
 _LEAD_NS = 300_000_000
 _GRACE_S = 10.0
@@ -146,6 +147,7 @@ class _Run:
         self._number = number
         self._directory = directory
         self._content = content
+        self._errors: list[str] = []
 
     def run(self, watch: Watcher | None) -> RunResult:
         with (
@@ -196,7 +198,10 @@ class _Run:
             rivals.start(job.start_ns)
             if network.emulator:
                 network.emulator.start(job.start_ns)
-            return self._follow(receiver, job, watch)
+            with Switches(sender.control, self._spec.switches, job.start_ns) as switches:
+                result = self._follow(receiver, job, watch)
+            self._errors = switches.errors
+            return result
         finally:
             receiver.stop()
 
@@ -234,7 +239,7 @@ class _Run:
         size = self._case.size
         result.complete = size is None or all(download["complete"] for download in downloads)
         errors = {download["error"] for download in downloads if download["error"]}
-        result.errors = [*([problem] if problem else []), *sorted(errors)]
+        result.errors = [*([problem] if problem else []), *self._errors, *sorted(errors)]
         if not sink["bytes"]:
             result.errors.append("nothing arrived")
         elif not result.complete:

@@ -15,9 +15,13 @@ PORT = 8080
 
 
 class Sender(Protocol):
-    """A server in the server's namespace. `events` is its trace, as JSON lines."""
+    """A server in the server's namespace.
+
+    `events` is its trace, as JSON lines; `control` its control socket, None if it has none.
+    """
 
     events: Path
+    control: Path | None
 
     @property
     def address(self) -> str:
@@ -38,6 +42,8 @@ class Sender(Protocol):
 
 class _ProcessSender(ABC):
     """What the senders share: one child process that says `ready`."""
+
+    control: Path | None = None
 
     def __init__(self, network: Network, root: Path, spec: SenderSpec) -> None:
         self.events = network.directory / "events.jsonl"
@@ -125,10 +131,15 @@ class KernelMptcp(_KernelSender):
 class Omtcp(_ProcessSender):
     """`omtcp serve` over all uplinks."""
 
+    def __init__(self, network: Network, root: Path, spec: SenderSpec) -> None:
+        super().__init__(network, root, spec)
+        self.control = network.directory / "control.sock"
+
     def _command(self) -> list[str]:
         family = self._network.case.family
         paths = [f"--path={up.device}@{up.gateway[family]}" for up in self._network.uplinks]
         options = ["--mode", self._spec.mode, "--cc", self._spec.cc, "--events", str(self.events)]
+        options += ["--control", str(self.control)]
         return python_module(
             "omtcp",
             "serve",

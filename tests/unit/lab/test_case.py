@@ -74,6 +74,12 @@ def test_senders_as_people_write_them() -> None:
     assert parse_sender("omtcp") == SenderSpec()
     assert parse_sender("omtcp:pooled:reno") == SenderSpec(mode="pooled", cc="reno")
     assert parse_sender("omtcp:--fair=2").extra == ("--fair=2",)
+    switched = parse_sender("omtcp:pooled:2s=redundant:2500ms=pooled")
+    assert [(at, policy) for at, policy, _ in switched.switches] == [
+        (2_000_000_000, "redundant"),
+        (2_500_000_000, "pooled"),
+    ]
+    assert switched.label == "omtcp pooled cubic 2s=redundant 2500ms=pooled"
     assert parse_sender("kernel:1:reno") == SenderSpec(kind="kernel", uplink=1, cc="reno")
     assert parse_sender("kernel:1:reno").label == "kernel reno on 1"
     assert parse_sender("mptcp:bbr") == SenderSpec(kind="mptcp", cc="bbr")
