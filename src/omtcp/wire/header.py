@@ -78,18 +78,22 @@ class HeaderWriter:
         self._ip_length = length
         self._ip_ecn = ecn
 
-    def header(self, segment: Segment) -> bytes:
+    def header(self, segment: Segment, size: int | None = None) -> bytes:
         """The IP and TCP header of `segment`; its payload follows it on the wire.
 
+        With `size`, of a packet that carries so many octets of it.
+
         The IP header is complete. The TCP checksum field holds the pseudo-header's sum
-        (`checksum.partial_checksum`) over `segment.length` octets, so the payload itself is not
+        (`checksum.partial_checksum`) over as many octets, so the payload itself is not
         touched. LocalError if the packet would exceed 64 KiB: see MAX_PAYLOAD.
         """
+        if size is None:
+            size = segment.length
         stamps = segment.timestamps
         flags = segment.flags
         if stamps is None or flags & SYN or segment.sack or segment.user_timeout is not None:
-            return self._header_with_options(segment)
-        length = segment.length + 32
+            return self._header_with_options(segment, size)
+        length = size + 32
         if length != self._ip_length or segment.ecn != self._ip_ecn:
             self._renew(length, segment.ecn)
         return self._ip + _WITH_TIMESTAMPS.pack(
@@ -105,10 +109,10 @@ class HeaderWriter:
             stamps[1],
         )
 
-    def _header_with_options(self, segment: Segment) -> bytes:
+    def _header_with_options(self, segment: Segment, size: int) -> bytes:
         options = encode_options(segment, syn=bool(segment.flags & SYN))
         header = TCP_HEADER + len(options)
-        length = segment.length + header
+        length = size + header
         if length != self._ip_length or segment.ecn != self._ip_ecn:
             self._renew(length, segment.ecn)
         fixed = _FIXED.pack(

@@ -5,7 +5,6 @@ the sequence number differs.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from struct import Struct
 
 from omtcp.wire.buffer import Buffer
@@ -18,8 +17,8 @@ Packet = tuple[Buffer, tuple[Buffer, ...]]
 
 _SEQ = Struct("!I")
 _SEQ_AT = 4
-"""Of the sequence number in the TCP header; the flags are so many octets further on."""
-_FLAGS_BEHIND = 9
+_FLAGS_AT = 13
+"""Where in the TCP header they are."""
 
 
 def super_segment_size(segment_size: int) -> int:
@@ -40,19 +39,20 @@ def packets(writer: HeaderWriter, segment: Segment, segment_size: int) -> Iterat
         return
     pieces = _cut(segment.payload, size)
     last = pieces.pop()
-    piece = replace(segment, flags=segment.flags & ~(FIN | PSH), length=size)
-    header = bytearray(writer.header(piece))
+    header = bytearray(writer.header(segment, size))
     seq_at = writer.ip_header_length + _SEQ_AT
+    flags_at = writer.ip_header_length + _FLAGS_AT
+    header[flags_at] &= ~(FIN | PSH)
     seq = segment.seq
     for payload in pieces:
         yield header, payload
         seq = seq + size & SEQ_MASK
         _SEQ.pack_into(header, seq_at, seq)
-        header[seq_at + _FLAGS_BEHIND] &= ~CWR
-    piece.flags = segment.flags & ~CWR
-    piece.seq = seq
-    piece.length = length - len(pieces) * size
-    yield writer.header(piece), last
+        header[flags_at] &= ~CWR
+    header = bytearray(writer.header(segment, length - len(pieces) * size))
+    _SEQ.pack_into(header, seq_at, seq)
+    header[flags_at] &= ~CWR
+    yield header, last
 
 
 def _cut(payload: tuple[Buffer, ...], size: int) -> list[tuple[Buffer, ...]]:
