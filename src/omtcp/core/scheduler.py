@@ -33,9 +33,6 @@ LIMIT_HANDICAP = 1.3
 """By what factor a path that has met its limit may be nearer and still come second at the start."""
 
 
-RUN = 4
-"""Bursts that leave together where none waits for the clock: choosing a path is paid but once."""
-
 PAYBACK_NS = 10 * SECOND
 """A slower path delays everything once, and must make up for that within so many seconds."""
 
@@ -152,7 +149,7 @@ def _room(subflow: Subflow, remaining: int) -> int:
     quantum = subflow.quantum
     if space < quantum and subflow.in_flight > quantum and remaining > space:
         return 0
-    room = min(max(space, mss), RUN * quantum if subflow.pacer.unpaced else quantum)
+    room = min(max(space, mss), subflow.run)
     if room >= remaining:
         return room
     return room // quantum * quantum or room // mss * mss

@@ -32,12 +32,12 @@ NO_SENDS: deque[Send] = deque(maxlen=0)
 DELAYED_ACK_NS = 50_000_000
 """How long the ACK of a lone segment may take beyond the round trip: 40 ms with Linux."""
 
-TRAIN = 4
-"""Super-segments in a burst, where a tick is worth as many: what is paid per burst is shared."""
+TRAIN = 16
+"""Super-segments that leave at once at most: what is paid per burst is shared among them."""
 LOSSY = 0.05
 """Congestion events per segment above which a path is no good for retransmissions."""
 
-NEAR_MOST = TRAIN * 65_000
+NEAR_MOST = 4 * 65_000
 NEAR_NS = MILLISECOND // 2
 """What near paths may burst beyond their rate: it halves with each such step of the round trip."""
 
@@ -255,7 +255,7 @@ class Subflow:
 
     @property
     def quantum(self) -> int:
-        """Largest burst: a tick at the current rate, from two segments to a few super-segments.
+        """A burst: a tick at the current rate, from two segments to a train of super-segments.
 
         Near by, where queues drain in no time, up to a quarter of the window more, as Linux has it.
         There the RTT is mostly our own processing: a burst that shrank when that takes longer
@@ -271,6 +271,11 @@ class Subflow:
         if burst < full:
             return min(max(burst // mss, 2) * mss, full)
         return min(burst // full, TRAIN) * full
+
+    @property
+    def run(self) -> int:
+        """Most bytes at once: a burst, or where nothing is paced all those that would follow."""
+        return TRAIN * super_segment_size(self.mss) if self.pacer.unpaced else self.quantum
 
     def outstanding_between(self, low: int, high: int) -> bool:
         """Whether anything sent at positions from `low` on is outstanding below `high`."""

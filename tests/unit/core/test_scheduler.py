@@ -2,8 +2,9 @@
 
 import pytest
 
-from omtcp.core.scheduler import RUN, Refusal, for_new_data, for_retransmission, in_order
-from omtcp.core.subflow import PathState, Subflow
+from omtcp.core.scheduler import Refusal, for_new_data, for_retransmission, in_order
+from omtcp.core.subflow import TRAIN, PathState, Subflow
+from omtcp.wire.train import super_segment_size
 
 from .sending import MSS, SECOND, make_subflow
 
@@ -64,11 +65,11 @@ class TestNewData:
         assert new_data(a, remaining=10_500) == (0, 10 * MSS)
 
     def test_a_few_bursts_where_nothing_is_paced(self) -> None:
-        a = path(0, 1, cwnd=3000)
+        a = path(0, 10, cwnd=3000)
         burst = a.quantum
         assert new_data(a) == (0, burst)
-        a.pace(PLENTY)  # 3 GB/s
-        assert new_data(a) == (0, RUN * burst)
+        a.pace(PLENTY)  # 300 MB/s
+        assert new_data(a) == (0, TRAIN * super_segment_size(MSS) // burst * burst)
         a.in_flight = 3000 * MSS - (2 * burst + 1500)
         assert new_data(a) == (0, 2 * burst)
         a.in_flight = 3000 * MSS - (burst - 1)

@@ -79,9 +79,16 @@ class TestQuantum:
             (10 * MSS, 100, 2 * MSS),
             (1000 * MSS, 100, 10 * MSS),
             (10_000 * MSS, 100, 65 * MSS),
-            (100_000 * MSS, 100, 4 * 65 * MSS),
+            (100_000 * MSS, 100, 15 * 65 * MSS),
+            (200_000 * MSS, 100, 16 * 65 * MSS),
         ],
-        ids=["at least two segments", "a millisecond's worth", "a packet's", "a few packets'"],
+        ids=[
+            "at least two segments",
+            "a millisecond's worth",
+            "a packet's",
+            "many packets'",
+            "a train",
+        ],
     )
     def test_follows_the_rate(self, cwnd: int, rtt_ms: int, quantum: int) -> None:
         assert make_subflow(cwnd=cwnd, rtt_ms=rtt_ms).quantum == quantum
@@ -108,7 +115,7 @@ class TestQuantum:
             quantum = make_subflow(mss=mss, rtt_ms=rtt_ms, cwnd=10 * mss).quantum
             assert quantum >= mss
             assert quantum % mss == 0
-            assert quantum <= max(4 * 65_535, mss)
+            assert quantum <= max(16 * 65_535, mss)
             assert quantum <= 65_535 or quantum % super_segment_size(mss) == 0
 
 
