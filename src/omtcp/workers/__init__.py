@@ -1,8 +1,9 @@
 """One served address, several processes: each connection belongs to one of them.
 
 The supervisor (`crew`) prepares the host, holds every queue of every TUN device, answers on the
-control socket and starts the workers again that die. A worker (`worker`) is a whole server on one
-queue of each device. They share nothing but the host's kernel, and talk over a `channel`.
+control socket and starts the workers again that die (`roster`). A worker (`worker`) is a whole
+server on one queue of each device. They share nothing but the host's kernel, and talk over a
+`channel`.
 
 The kernel gives the packets of a connection always to the same queue: it chooses by a keyed hash of
 addresses and ports, the same in both directions and on all devices, scaled to the number of queues;

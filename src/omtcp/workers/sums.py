@@ -24,8 +24,8 @@ _ADDED = (
 class Bygone:
     """The accounts of workers that died, so that no sum ever falls."""
 
-    def __init__(self) -> None:
-        self.account = Account()
+    def __init__(self, account: Account | None = None) -> None:
+        self.account = account or Account()
 
     def add(self, account: Account) -> None:
         """A worker is gone; its downloads failed."""

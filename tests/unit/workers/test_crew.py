@@ -13,7 +13,8 @@ import pytest
 from omtcp.apps.snapshot import Snapshot
 from omtcp.control.protocol import RefusedError, Request
 from omtcp.errors import LocalError, SetupError
-from omtcp.workers import crew as module
+from omtcp.workers import crew as crews
+from omtcp.workers import roster
 from omtcp.workers.crew import Crew
 from omtcp.workers.member import WorkerSilentError
 
@@ -21,7 +22,7 @@ from .crews import PATIENCE, crew, run
 
 
 def pids(made: Crew) -> dict[int, int]:
-    return {member.number: member.pid for member in made._living()}
+    return {member.number: member.pid for member in made.roster.living}
 
 
 async def until_there_are(made: Crew, count: int, *, without: int = 0) -> None:
@@ -57,9 +58,9 @@ def test_they_speak_with_one_voice(tmp_path: Path) -> None:
 def test_the_dead_are_replaced_ever_more_slowly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.02)
-    monkeypatch.setattr(module, "LONG_LIFE", 1000.0)
+    monkeypatch.setattr(roster, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(roster, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(roster, "LONG_LIFE", 1000.0)
 
     async def story() -> None:
         made = crew(tmp_path, 2)
@@ -89,8 +90,8 @@ def test_the_dead_are_replaced_ever_more_slowly(
 def test_a_death_after_a_long_life_is_not_held_against_anybody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(module, "LONG_LIFE", -1.0)
+    monkeypatch.setattr(roster, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(roster, "LONG_LIFE", -1.0)
 
     async def story() -> None:
         made = crew(tmp_path, 1)
@@ -112,8 +113,8 @@ def test_one_that_hangs_is_of_no_use_to_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A question is not worth its life; that all do the same is."""
-    monkeypatch.setattr(module, "ANSWER_PATIENCE", 1.0)
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(crews, "ANSWER_PATIENCE", 1.0)
+    monkeypatch.setattr(roster, "FIRST_PAUSE", 0.01)
 
     async def story() -> None:
         made = crew(tmp_path, 2)
@@ -121,8 +122,9 @@ def test_one_that_hangs_is_of_no_use_to_a_command(
             await made.start()
             victim = pids(made)[2]
             os.kill(victim, signal.SIGSTOP)
+            assert await made.snapshot() == Snapshot(uplinks={})
             with pytest.raises(WorkerSilentError, match=r"^worker 2 does not answer$"):
-                await made.snapshot()
+                await made._results(Request("list", {"interval_ms": 0}), 1.0)
             assert pids(made)[2] == victim
             with pytest.raises(RefusedError, match=r"^no path is left$"):
                 await made._obedience(Request("drain", {"path": "eth0"}))
@@ -136,7 +138,7 @@ def test_one_that_hangs_is_of_no_use_to_a_command(
 
 
 def test_none_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(roster, "FIRST_PAUSE", 60.0)
 
     async def story() -> None:
         made = crew(tmp_path, 1)
@@ -169,7 +171,7 @@ def test_one_that_cannot_serve_keeps_all_from_starting(tmp_path: Path) -> None:
 def test_one_that_hangs_is_killed_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "STOP_PATIENCE", 0.5)
+    monkeypatch.setattr(roster, "STOP_PATIENCE", 0.5)
 
     async def story() -> None:
         made = crew(tmp_path, 2)
