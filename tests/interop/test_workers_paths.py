@@ -186,3 +186,17 @@ def test_a_gateway_that_moves(slow: World, directory: Path, tmp_path: Path) -> N
     finally:
         assert operated.serving.stop() == 0, operated.serving.log
     assert "Traceback" not in operated.serving.log
+
+
+def test_a_policy_is_that_of_all(operated: Operated) -> None:
+    assert operated.path("policy", "redundant") == "policy redundant"
+    assert operated.path("policy") == "policy redundant"
+    kill_all(operated)
+    assert operated.path("policy") == "policy redundant", "a successor has not heard of it"
+    with operated.download(), operated.download():
+        pass
+    sent = [entry["bytes_sent"] for entry in operated.listed().values()]
+    assert min(sent) > 0.4 * 20_000_000, "each byte over every path, but for what came too late"
+    operated.path("policy", "pooled")
+    with operated.download():
+        operated.path("policy", "redundant")
