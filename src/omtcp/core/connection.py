@@ -20,6 +20,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from omtcp.core.acknowledgment import AckIntake
+from omtcp.core.challenges import Challenges
 from omtcp.core.composer import Composer
 from omtcp.core.config import SECOND, Config, Mode, Policy
 from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
@@ -82,6 +83,7 @@ class Connection:
 
     __slots__ = (
         "_acks",
+        "_challenges",
         "_closing",
         "_composer",
         "_control",
@@ -150,6 +152,7 @@ class Connection:
         self._events: list[Event] = []
         self._opening = Opening(paths)
         self._acks: AckIntake | None = None
+        self._challenges: Challenges | None = None
         self._notify_below: int | None = None
         self._dirty = False
         self._end = 0
@@ -293,7 +296,7 @@ class Connection:
             if start == receiver.rcv_nxt:
                 self._finish(PeerResetError("connection reset by the peer"), Input.RECV_RST)
             else:
-                receiver.ack_now = True  # a challenge, RFC 5961 section 3.2
+                self._challenge(now)  # RFC 5961 section 3.2
             return
         if flags & SYN:
             self._on_repeated_syn(now, segment)
@@ -332,16 +335,26 @@ class Connection:
             return
         if segment.length and start + segment.length <= self._receiver.rcv_nxt:
             self._receiver.on_data(now, start, segment.payload)
-        self._receiver.ack_now = True
+        if segment.length or segment.flags & FIN:
+            self._receiver.ack_now = True
+        else:  # two ends that find each other's ACKs out of place could go on for ever
+            self._challenge(now)
         if self.state is State.TIME_WAIT and segment.flags & FIN:
             self._timers.set(Timer.TIME_WAIT, now + self.config.time_wait_ns)
         if segment.flags & ACK and self.sender is not None:
             self._on_ack(now, start, segment)
 
+    def _challenge(self, now: int) -> None:
+        """Answer what makes no sense with an ACK of what does, but not without end."""
+        if self._challenges is None:
+            self._challenges = Challenges()
+        if self._challenges.allow(now):
+            self._receiver.ack_now = True
+
     def _on_repeated_syn(self, now: int, segment: Segment) -> None:
         composer = self._composer
         if self.state is not State.SYN_RECEIVED:
-            self._receiver.ack_now = True  # a challenge, RFC 5961 section 4.2
+            self._challenge(now)  # RFC 5961 section 4.2
         elif not segment.flags & ACK:
             self._send_syn(now)
         elif segment.seq == composer.irs and segment.ack == seq_add(composer.iss, 1):
@@ -354,7 +367,7 @@ class Connection:
         if self._acks is not None:
             if self._acks.take(now, start, segment):
                 return True
-            self._receiver.ack_now = True  # a challenge, RFC 5961 section 5.2
+            self._challenge(now)  # RFC 5961 section 5.2
             return False
         if self.state is State.TIME_WAIT:
             return True
