@@ -85,8 +85,11 @@ class Pings:
             offset: ping for offset, ping in self._waiting.items() if ping[0] is not subflow
         }
 
-    def due_at(self, subflow: Subflow, busy: bool) -> int | None:
-        """When `subflow` wants its next ping; None while it needs none."""
+    def due_at(self, subflow: Subflow, busy: bool, untried_at: int | None = 0) -> int | None:
+        """When `subflow` wants its next ping; None while it needs none.
+
+        Of paths over which nothing was heard yet that is `untried_at` at the earliest, or never.
+        """
         if subflow.drained:
             return None
         schedule = _schedule(subflow)
@@ -98,12 +101,14 @@ class Pings:
             return max(schedule.next_at, subflow.heard_at + IDLE_INTERVAL_NS)
         if not busy and schedule.attempts >= IDLE_ATTEMPTS:
             return None
+        if subflow.state is PathState.UNTRIED:
+            return None if untried_at is None else max(schedule.next_at, untried_at)
         return schedule.next_at
 
-    def due(self, now: int, busy: bool) -> Subflow | None:
-        """A path whose ping is due."""
+    def due(self, now: int, busy: bool, untried_at: int | None = 0) -> Subflow | None:
+        """A path whose ping is due; the arguments are those of `due_at`."""
         for subflow in self._subflows:
-            at = self.due_at(subflow, busy)
+            at = self.due_at(subflow, busy, untried_at)
             if at is not None and at <= now:
                 return subflow
         return None

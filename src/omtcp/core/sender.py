@@ -418,7 +418,7 @@ class Sender:
                 plan = self._retransmit(now)
                 if plan is not None:
                     return plan
-            subflow = self.pings.due(now, self.busy)
+            subflow = self.pings.due(now, self.busy, self._untried_at())
             if subflow is not None and self._may_ping:
                 offset = self.pings.send(now, subflow)
                 return Plan(subflow, offset, offset + 1, PING)
@@ -433,6 +433,25 @@ class Sender:
         if window_full and self.right - board.nxt >= self.best.mss:
             return False
         return self._reinjection.move(now, self._paths(), window_full=window_full)
+
+    def _untried_at(self) -> int | None:
+        """From when on paths are asked over which nothing was heard yet; None for not at all.
+
+        At once if there is more to send than the others take. If not, the answers to what they
+        carry are waited for first: short answers and idle connections are many, and to ask all the
+        paths for each of them would cost more than they do.
+        """
+        if not self.busy:
+            return None
+        if self.board.nxt < self.end or self.board.lost:
+            return 0
+        floor_ns = self.config.suspect_floor_ns
+        waiting = [
+            subflow.silent_since + subflow.patience(floor_ns)
+            for subflow in self.subflows
+            if subflow.silent_since is not None and subflow.state is not PathState.UNTRIED
+        ]
+        return min(waiting, default=0)
 
     @property
     def _may_ping(self) -> bool:
@@ -580,9 +599,9 @@ class Sender:
             at = self._reinjection.due_at
             if at is not None and (deadline is None or at < deadline):
                 deadline = at
-            busy = self.busy
+            busy, untried_at = self.busy, self._untried_at()
             for subflow in self.subflows:
-                at = self.pings.due_at(subflow, busy) if self._may_ping else None
+                at = self.pings.due_at(subflow, busy, untried_at) if self._may_ping else None
                 if at is not None and (deadline is None or at < deadline):
                     deadline = at
         return deadline
