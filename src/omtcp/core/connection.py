@@ -314,13 +314,14 @@ class Connection:
         receiver = self._receiver
         left = receiver.rcv_nxt
         length = segment.length + (segment.flags & FIN)
-        right = left + receiver.window
-        if length == 0:
-            inside = left <= start < right or start == left
-        else:
-            inside = start < right and start + length > left
-        if not inside:
-            return False
+        if start != left or length:
+            right = left + receiver.window
+            if length == 0:
+                inside = left <= start < right
+            else:
+                inside = start < right and start + length > left
+            if not inside:
+                return False
         agreement = self._composer.agreement
         if segment.timestamps and agreement and agreement.timestamps:
             return self._timestamps.accept(segment.timestamps[0], start <= left) or bool(

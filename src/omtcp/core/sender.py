@@ -381,6 +381,8 @@ class Sender:
             self.coupler.on_loss(now, subflow)
 
     def _look_for_silence(self, now: int) -> None:
+        if self._resting:
+            return
         if self.silence.check(now) or (
             self.redundancy is None
             and self.right - self.board.nxt < max(flow.controller.cwnd for flow in self.subflows)
@@ -439,8 +441,11 @@ class Sender:
 
         At once if there is more to send than the others take. If not, the answers to what they
         carry are waited for first: short answers and idle connections are many, and to ask all the
-        paths for each of them would cost more than they do.
+        paths for each of them would cost more than they do. Who wants everything twice wants it
+        from the first byte.
         """
+        if self.redundancy is not None:
+            return 0
         if not self.busy:
             return None
         if self.board.nxt < self.end or self.board.lost:
@@ -589,8 +594,20 @@ class Sender:
 
     # Time
 
+    @property
+    def _resting(self) -> bool:
+        """Whether the only path is owed no answer, so that no time means anything."""
+        board = self.board
+        if board.flights or board.sacked or len(self.subflows) > 1:
+            return False
+        subflow = self.subflows[0]
+        active = subflow.state is PathState.ACTIVE and not subflow.paced
+        return active and subflow.silent_since is None and not subflow.outstanding
+
     def deadline(self, now: int) -> int | None:
         """When `on_timers` has work next."""
+        if self._resting:
+            return None
         deadline = self.recovery.deadline(now)
         for subflow in self.subflows:
             if subflow.paced and (deadline is None or subflow.pacer.ready_at() < deadline):

@@ -19,6 +19,8 @@ from omtcp.errors import LocalError, PeerError
 class State(Enum):
     """RFC 9293 section 3.3.2."""
 
+    __hash__ = object.__hash__  # there is one of each, and Enum's own goes by the name, slowly
+
     CLOSED = auto()
     LISTEN = auto()
     SYN_SENT = auto()
@@ -34,6 +36,8 @@ class State(Enum):
 
 class Input(Enum):
     """What may happen to a connection."""
+
+    __hash__ = object.__hash__
 
     LISTEN = auto()
     SEND_SYN = auto()

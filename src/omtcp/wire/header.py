@@ -61,7 +61,10 @@ class HeaderWriter:
         self._pseudo = pseudo_header_sum(source, destination, PROTOCOL_TCP, 0)
         self.ip_header_length = IPV4_HEADER if len(source) == 4 else IPV6_HEADER
         """Octets before the TCP header: where the device starts to sum."""
-        self._renew(TCP_HEADER, 0)
+        self._ip = b""
+        self._partial = 0
+        self._ip_length = -1
+        self._ip_ecn = 0
 
     def _renew(self, length: int, ecn: int) -> None:
         """Make the parts that only change with the size of the TCP segment, or its ECN."""

@@ -9,7 +9,7 @@ from struct import Struct
 
 from omtcp.errors import LocalError, WireError
 from omtcp.wire.buffer import Buffer, View
-from omtcp.wire.checksum import internet_checksum
+from omtcp.wire.checksum import fold, word_sum
 
 PROTOCOL_ICMP = 1
 PROTOCOL_TCP = 6
@@ -165,6 +165,8 @@ def _ipv4_header(
 ) -> bytes:
     if total > MAX_LENGTH:
         raise LocalError(f"IPv4 packet of {total} octets")
-    fields = (0x45, ecn, total, 0, _DONT_FRAGMENT, ttl, protocol)
-    checksum = internet_checksum(_V4.pack(*fields, 0, source, destination))
-    return _V4.pack(*fields, checksum, source, destination)
+    words = 0x4500 + ecn + total + _DONT_FRAGMENT + (ttl << 8) + protocol
+    checksum = 0xFFFF - fold(words + word_sum(source) + word_sum(destination))
+    return _V4.pack(
+        0x45, ecn, total, 0, _DONT_FRAGMENT, ttl, protocol, checksum, source, destination
+    )
