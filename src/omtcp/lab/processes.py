@@ -47,6 +47,16 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def say_last(line: str) -> None:
+    """The same for the last word, however long: signals that come now change nothing any more.
+
+    The rest of a long write may be lost where a signal with a handler interrupts it.
+    """
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    say(line)
+
+
 def python_module(module: str, *arguments: str) -> list[str]:
     """A command line that runs a module of omtcp with this interpreter.
 

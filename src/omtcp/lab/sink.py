@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import h11
 
 from omtcp.lab.mptcp import fell_back
-from omtcp.lab.processes import die_with_parent, say
+from omtcp.lab.processes import die_with_parent, say, say_last
 
 BIN_NS = 10_000_000
 _BUFFER_BYTES = 1 << 20
@@ -348,7 +348,7 @@ def main() -> None:
     sleep(max(job.start_ns - monotonic_ns(), 0) / 1e9)
     measurement = Measurement(job)
     signal.signal(signal.SIGINT, measurement.stop)
-    say(json.dumps({"result": measurement.run()}))
+    say_last(json.dumps({"result": measurement.run()}))
 
 
 if __name__ == "__main__":
