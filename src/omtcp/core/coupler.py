@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from omtcp.core.config import MILLISECOND, Config, Coupling
+from omtcp.core.config import MILLISECOND, SECOND, Config, Coupling
 from omtcp.core.congestion.coupling import COUPLINGS, Flow, Share
 from omtcp.core.shared_bottleneck import SharedBottlenecks
 from omtcp.core.subflow import Subflow
@@ -27,6 +27,10 @@ hold, and to catch up later."""
 RESERVE = 4
 """The part of its window, one in so many, that it leaves free meanwhile. A queue of its own becomes
 shorter by it within a round trip; a third of a bandwidth-delay product does not run empty."""
+SPARED_NS = SECOND
+"""Who carries for a group begins as after a loss, unless it had one within this time. Until then
+the group took more than one flow's part, and a suspect out of its turn, with a quarter less in
+flight, is spared when a queue overflows: others were cut, and CUBIC takes long to make it even."""
 SIMILAR = 0.75
 """Of paths that deliver at least so much of what the best does, the nearest is taken."""
 
@@ -49,6 +53,7 @@ class Coupler:
         "_due_at",
         "_fair",
         "_losses",
+        "_lost_at",
         "_subflows",
         "_watching",
         "bottlenecks",
@@ -68,6 +73,7 @@ class Coupler:
             self.bottlenecks = SharedBottlenecks(subflows, report)
         self._watching = True
         self._losses: dict[Subflow, _LossInterval] = {}
+        self._lost_at: dict[Subflow, int] = {}
         self._due_at = 0
 
     def watch(self, watching: bool) -> None:
@@ -90,12 +96,14 @@ class Coupler:
     def forget(self, subflow: Subflow) -> None:
         """A subflow that is gone."""
         self._losses.pop(subflow, None)
+        self._lost_at.pop(subflow, None)
         if self.bottlenecks is not None:
             self.bottlenecks.forget(subflow)
         self._due_at = 0
 
     def on_loss(self, now: int, subflow: Subflow) -> None:
         """A congestion event on `subflow`: all shares are due."""
+        self._lost_at[subflow] = now
         interval = self._interval(subflow)
         interval.last = subflow.delivered - interval.since
         interval.since = subflow.delivered
@@ -115,20 +123,26 @@ class Coupler:
             return
         if self.bottlenecks is not None and self._watching:
             for group in self.bottlenecks.groups:
-                self._appoint(group)
+                self._appoint(now, group)
         rule = Coupling.UNCOUPLED if self._chosen is Coupling.AUTO else self._chosen
         shares = COUPLINGS[rule]([self._flow(subflow) for subflow in usable], self._fair)
         for subflow, share in zip(usable, shares, strict=True):
             self._apply(subflow, share, in_turn=self._in_turn(now, subflow))
         self._due_at = now + max(min(flow.rtt.srtt_ns for flow in usable), MILLISECOND)
 
-    def _appoint(self, group: Sequence[Subflow]) -> None:
+    def _appoint(self, now: int, group: Sequence[Subflow]) -> None:
         """Have one of `group` carry data for all."""
         able = [subflow for subflow in group if subflow.usable and not subflow.timeouts]
         able = [subflow for subflow in able if not subflow.lossy] or able
         carrier = self._carrier(group, able)
+        if carrier is not None and len(group) > 1 and all(flow.carrier is None for flow in group):
+            self._make_room(now, carrier)
         for subflow in group:
             subflow.carrier = carrier if subflow is not carrier else None
+
+    def _make_room(self, now: int, carrier: Subflow) -> None:
+        if now - self._lost_at.get(carrier, 0) > SPARED_NS:
+            carrier.controller.on_ecn(now=now, in_flight=carrier.in_flight)
 
     @staticmethod
     def _carrier(group: Sequence[Subflow], able: Sequence[Subflow]) -> Subflow | None:

@@ -131,6 +131,24 @@ class TestAuto:
         assert self.resting(rig) == [C]
         assert rig.shares() == [1, 1, 1]
 
+    def test_who_carries_begins_as_after_a_loss(self) -> None:
+        rig = Rig(Coupling.AUTO, 50, 50, 50)
+        rig.subflows[A].send(0, 0, 100 * MSS)
+        self.judge(rig, (A, B), (C,))
+        rig.coupler.on_delivered(10 * SECOND)
+        windows = [subflow.controller.cwnd for subflow in rig.subflows]
+        assert windows == [50 * MSS, 100 * MSS, 100 * MSS]
+        self.judge(rig, (A, B, C))  # no more than once
+        rig.coupler.on_delivered(20 * SECOND)
+        assert rig.subflows[A].controller.cwnd == 50 * MSS
+
+    def test_unless_it_had_one_just_now(self) -> None:
+        rig = Rig(Coupling.AUTO, 50, 50)
+        self.judge(rig, (A, B))
+        rig.coupler.on_loss(9 * SECOND, rig.subflows[A])
+        rig.coupler.on_delivered(10 * SECOND)
+        assert rig.subflows[A].controller.cwnd == 100 * MSS
+
     def test_the_others_are_used_again_when_they_have_parted(self) -> None:
         rig = self.rig((A, C), (B,))
         self.judge(rig, (A,), (B,), (C,))
