@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from omtcp.core.config import Config, Mode
+from omtcp.core.config import Config, Mode, Policy
 from omtcp.link.loss import Bernoulli
 from omtcp.link.spec import parse_link
 from omtcp.sim import BACK, Pair
@@ -97,6 +97,11 @@ def hinted(pair: Pair, up: bool) -> None:
     pair.server.handle_path(pair.now, 0, up)
 
 
+CONFIGS = {
+    "pooled": Config(mode=Mode.POOLED),
+    "redundant": Config(mode=Mode.POOLED, policy=Policy.REDUNDANT),
+    "primary": Config(mode=Mode.PRIMARY),
+}
 CASES: dict[str, tuple[Callable[[Pair, bool], None], int]] = {
     "cut": (forward, OUTAGE),
     "cut, the host says so": (hinted, OUTAGE),
@@ -106,7 +111,7 @@ CASES: dict[str, tuple[Callable[[Pair, bool], None], int]] = {
 }
 
 
-def run(uplinks: tuple[str, ...], mode: Mode, case: str, seed: int, count: int) -> list[Sample]:
+def run(uplinks: tuple[str, ...], config: Config, case: str, seed: int, count: int) -> list[Sample]:
     """`count` events in one download."""
     change, duration = CASES[case]
     links = [parse_link(text).resolve(15 * MS) for text in uplinks]
@@ -116,7 +121,7 @@ def run(uplinks: tuple[str, ...], mode: Mode, case: str, seed: int, count: int) 
     pair = Pair(
         links,
         back=back,
-        config=Config(mode=mode),
+        config=config,
         client_config=Config(receive_buffer_max=6 << 20),
         seed=seed,
         sink=lambda now, connection, event: state.on_trace(now, connection, event),
@@ -151,19 +156,19 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for name, uplinks in LINKS.items():
-        for mode in (Mode.POOLED, Mode.PRIMARY):
+        for mode, config in CONFIGS.items():
             for case in CASES:
-                if only and only not in (case, mode.value):
+                if only and only not in (case, mode):
                     continue
                 samples = [
                     sample
                     for seed in range(-(-count // EVENTS))
-                    for sample in run(uplinks, mode, case, seed, min(EVENTS, count))
+                    for sample in run(uplinks, config, case, seed, min(EVENTS, count))
                 ]
                 silences = [sample.silence for sample in samples]
                 backs = [sample.back for sample in samples if sample.back is not None]
                 suspicions = sum(sample.suspicions for sample in samples) / len(samples)
-                row = [name, mode.value, case]
+                row = [name, mode, case]
                 row += [f"{quantile(silences, part):.0f}" for part in (0.5, 0.9, 1)]
                 row += [f"{quantile(backs, part):.0f}" if backs else "-" for part in (0.5, 1)]
                 row[-1] += "" if len(backs) == len(samples) else f" ({len(backs)}/{len(samples)})"
