@@ -41,10 +41,11 @@ _POOLS = {
 }
 _POOL_EVENTS = {
     "cut": (("4s:cut:0",), "one cut at 4 s"),
+    "cut-both": (("4s:cut:1:both",), "one cut in both directions at 4 s"),
     # The client's way back goes by the uplink that is cut, and is repaired half a second later.
-    "cut-both": (
+    "cut-return": (
         ("4s:cut:0:both", "4500ms:restore:return", "4500ms:return:1"),
-        "one cut in both directions at 4 s, ACKs come by the other one from 4.5 s on",
+        "the one cut that ACKs come by; they come by the other one from 4.5 s on",
     ),
     "brownout": (("4s:loss:0:30%",), "one loses 30 % from 4 s on"),
     "restore": (("4s:cut:0", "8s:restore:0"), "one cut at 4 s, back at 8 s"),

@@ -123,13 +123,18 @@ def _setting(verb: str, value: str) -> dict[str, object]:
 
 
 def _ends(link: str, rest: Sequence[str], return_uplink: int) -> list[str]:
-    """The links that an uplink's cut touches: its forward direction, the return, or both."""
+    """The links that an uplink's cut touches: its forward direction, the return, or both.
+
+    Both directions of an uplink that the client does not send on are its forward one.
+    """
     (end,) = rest or ("forward",)
     if end not in _ENDS:
         raise LocalError(f"no such direction: {end!r} (forward, return, both)")
     if end == "forward" or link == RETURN:
         return [link]
     if link != str(return_uplink):
+        if end == "both":
+            return [link]
         raise LocalError(f"the return traffic is not on uplink {link} but on {return_uplink}")
     return [RETURN] if end == RETURN else [link, RETURN]
 

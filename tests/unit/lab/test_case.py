@@ -140,6 +140,7 @@ def test_the_named_cases_cover_every_row() -> None:
         "chaos",
         "pool-cut",
         "pool-cut-both",
+        "pool-cut-return",
         "pool-brownout",
         "pool-restore",
     ):

@@ -59,6 +59,7 @@ def test_a_cut_has_a_direction() -> None:
     both = parse("1s:cut:0:both")
     assert [step.link for step in both] == ["0", RETURN]
     assert [bool(step.label) for step in both] == [True, False]
+    assert [step.link for step in parse("1s:cut:1:both")] == ["1"]  # nothing comes back by it
     assert [step.link for step in parse(f"1s:cut:{RETURN}")] == [RETURN]
 
 
