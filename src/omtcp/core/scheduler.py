@@ -12,6 +12,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from omtcp.core.config import SECOND
+from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
 from omtcp.core.subflow import Subflow
 
@@ -96,15 +97,24 @@ def ready_room(now: int, subflow: Subflow, remaining: int) -> int:
 
 
 def carriers(lost: Send, paths: list[Subflow]) -> list[Subflow]:
-    """Of `paths` those that may carry again what `lost` carried in vain, in the same order.
+    """Of `paths` those that may carry again what `lost` carried in vain, in order of preference.
 
-    Not the path that lost it, if that was a repetition already or if it loses much: each further
-    loss there keeps the receiver waiting for another round trip. Unless there is no other that
-    would not keep it waiting for longer than that.
+    Another path comes first if it is about as near: what made one lose may last, and each further
+    loss keeps the receiver waiting for another round trip. The path that lost comes last, or not
+    at all if that was a repetition already or if it loses much, unless there is no other that
+    would not keep the receiver waiting for longer.
     """
-    if lost.origin is None and not lost.subflow.lossy:
-        return paths
-    return [path for path in elsewhere(lost, paths) if not path.lossy] or paths
+    others = [path for path in elsewhere(lost, paths) if not path.lossy]
+    if lost.origin is not None or lost.subflow.lossy:
+        return others or paths
+    near = [path for path in others if _is_near(path.rtt, lost.subflow.rtt)]
+    return near + [path for path in paths if path not in near]
+
+
+def _is_near(rtt: RttEstimator, other: RttEstimator) -> bool:
+    """Whether a path is about as near as another, allowing for a queue."""
+    within = 2 * rtt.recent_min_rtt_ns <= 3 * other.recent_min_rtt_ns
+    return within and rtt.srtt_ns <= 2 * other.srtt_ns
 
 
 def elsewhere(lost: Send, paths: list[Subflow]) -> list[Subflow]:

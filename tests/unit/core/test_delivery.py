@@ -5,7 +5,7 @@ from __future__ import annotations
 from omtcp.core.delivery import LossShare
 from omtcp.core.scheduler import carriers, elsewhere
 
-from .sending import MSS, Bench, make_subflow
+from .sending import MS, MSS, Bench, make_subflow
 
 A, B = 0, 1
 
@@ -45,6 +45,20 @@ class TestCarriers:
         bench = Bench(20, 50)
         lost = bench.send(A)
         assert carriers(lost, bench.subflows) == bench.subflows
+
+    def test_but_another_that_is_about_as_near_comes_first(self) -> None:
+        bench = Bench(20, 29, 31)
+        a, b, c = bench.subflows
+        assert carriers(bench.send(A), bench.subflows) == [b, a, c]
+
+    def test_a_queue_there_may_be_as_long_as_the_path(self) -> None:
+        bench = Bench(20, 20)
+        a, b = bench.subflows
+        lost = bench.send(A)
+        b.rtt.srtt_ns = 39 * MS
+        assert carriers(lost, bench.subflows) == [b, a]
+        b.rtt.srtt_ns = 41 * MS
+        assert carriers(lost, bench.subflows) == [a, b]
 
     def test_but_not_a_third_time(self) -> None:
         bench = Bench(20, 50)
