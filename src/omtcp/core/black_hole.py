@@ -9,7 +9,7 @@ from __future__ import annotations
 from omtcp.core.subflow import Subflow
 
 ROUNDS = 3
-"""Silences in a row, with a sign of life but no data delivered in between."""
+"""Silences in a row, or losses of all, with a sign of life but no data delivered in between."""
 SIZES = (1200, 500)
 """Segments to try, in payload bytes: what fits the least MTU of IPv6, then that of IPv4."""
 

@@ -83,10 +83,14 @@ class Blocking:
         return self._owner is not None and self._board.una != self._una
 
     def settle(self, now: int, best: Subflow, rate: float) -> None:
-        """The wait is over; `best` could have sent `rate` bytes per second meanwhile."""
+        """The wait is over; `best` could have sent `rate` bytes per second meanwhile.
+
+        A path that never delivered anything is another's business: it may be a black hole for
+        segments of some size, which is found by trying.
+        """
         owner, self._owner = self._owner, None
         assert owner is not None
-        if owner is not best:
+        if owner is not best and owner.delivered:
             balance = self._balances.setdefault(owner, Balance())
             cost = rate * (now - self._since) / SECOND
             balance.charge(now, owner, cost, rate * DEBT_NS / SECOND)

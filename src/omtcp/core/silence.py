@@ -179,13 +179,19 @@ class Silence:
     def suspect(self, now: int, subflow: Subflow, kind: Kind = Kind.SUSPECT) -> None:
         """Take `subflow` out of use; all that it still owes goes to the others at once."""
         silence = self._put_out_of_use(now, subflow, PathState.SUSPECT)
-        smaller = self._black_holes.on_silence(subflow) if subflow.outstanding else None
+        in_vain = subflow.outstanding > 0
         self._lose(subflow, None, kind)
+        if in_vain:
+            self._look_for_black_hole(subflow)
+        if self._losses.report:
+            self._losses.report(PathSuspect(subflow.index, silence))
+
+    def _look_for_black_hole(self, subflow: Subflow) -> None:
+        """What `subflow` carried was in vain; perhaps smaller segments are not."""
+        smaller = self._black_holes.on_silence(subflow)
         if smaller is not None:
             subflow.resize(smaller)
             self._losses.window_changed(subflow, "mss")
-        if self._losses.report:
-            self._losses.report(PathSuspect(subflow.index, silence))
 
     def _put_out_of_use(self, now: int, subflow: Subflow, state: PathState) -> int:
         """Returns how long it has been silent."""
@@ -280,6 +286,7 @@ class Silence:
         subflow.episode.reduced = True
         subflow.begin_reduction(flight)
         self._losses.window_changed(subflow, "restored")
+        self._look_for_black_hole(subflow)
 
     def _reopen(self, now: int, subflow: Subflow) -> None:
         """An outage is over, or what looked like one."""

@@ -17,6 +17,7 @@ class Rig:
     def __init__(self) -> None:
         self.bench = Bench(100, 20)
         self.blocking = Blocking(self.bench.board)
+        self.bench.subflows[B].delivered = 1
 
     def wait_for(self, path: int, ms: float, *, segments: int = 1) -> None:
         """The window is full; what `path` carries at the left edge comes after `ms`."""
@@ -74,6 +75,22 @@ def test_the_best_path_costs_nothing() -> None:
     for _ in range(5):
         rig.wait_for(A, 100)
     assert not any(subflow.out_until for subflow in rig.bench.subflows)
+
+
+def test_nor_does_a_path_that_never_delivered() -> None:
+    rig = Rig()
+    bench = rig.bench
+    bench.subflows[B].delivered = 0
+    send = bench.send(B)
+    bench.send(A, 10)
+    rig.blocking.on_window_full(bench.now)
+    bench.wait(100)
+    bench.board.lose(send, send.end, "silence")
+    bench.resend(A)
+    bench.wait(100)
+    bench.ack(11)
+    rig.settle()
+    assert not rig.out
 
 
 def test_a_selective_acknowledgment_does_not_end_the_wait() -> None:
