@@ -39,7 +39,14 @@ class CompileHook(BuildHookInterface[Any]):
 
     def dependencies(self) -> list[str]:
         """What the build needs besides hatchling."""
-        return ["mypy[mypyc]>=1.18", "setuptools>=65"] if self._level() else []
+        return (
+            [
+                "mypy[mypyc]>=1.18",  # the compiler from typed Python to C, of mypy's own makers
+                "setuptools>=65",  # runs the C compiler; mypyc's output is made for it
+            ]
+            if self._level()
+            else []
+        )
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and have the extensions put into the wheel."""
