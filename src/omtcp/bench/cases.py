@@ -94,11 +94,11 @@ def _bulk_frames() -> Case:
     )
 
 
-def _gigabit() -> Case:
-    ground = Ground(frames=True, rate="1gbit", pairs=True)
+def _gigabit(name: str = "gigabit", shaper: str = "tbf") -> Case:
+    ground = Ground(frames=True, rate="1gbit", pairs=True, shaper=shaper)
     return Case(
-        name="gigabit",
-        about="1 Gbit/s by a token bucket, a receiver that acknowledges every second segment",
+        name=name,
+        about=f"1 Gbit/s by {shaper}, a receiver that acknowledges every second segment",
         subjects=(subject(omtcp(), ground), subject(kernel(), ground)),
         metrics=("goodput", "core", "cpu_per_gb", "user_per_gb", "acks_per_mb", "calls_per_mb"),
         ratios=(_against("goodput"), _against("core")),
@@ -237,6 +237,7 @@ CASES: dict[str, Case] = {
         _bulk_two(),
         _bulk_frames(),
         _gigabit(),
+        _gigabit("gigabit-htb", "htb"),
         _hundred(),
         _handshakes(),
         _workers(),

@@ -10,7 +10,14 @@ from omtcp.lab.netns import run_tool
 from omtcp.lab.network import CLIENT, Network
 from omtcp.link.spec import parse_link
 
-_TBF = "tbf rate {rate} burst 64kb limit 512kb"
+_SHAPERS = {
+    "tbf": ("qdisc add dev {device} root tbf rate {rate} burst 64kb limit 512kb",),
+    "htb": (
+        "qdisc add dev {device} root handle 1: htb default 1",
+        "class add dev {device} parent 1: classid 1:1 htb rate {rate} burst 64kb cburst 64kb",
+        "qdisc add dev {device} parent 1:1 bfifo limit 512kb",
+    ),
+}
 _PAIR = 3100
 """Bytes of more than two frames and less than three: receive offload joins two and no more."""
 
@@ -23,12 +30,16 @@ class Ground:
     so only while its reader keeps up with each frame, which no veth gives it the time for.
 
     rate: bits per second as tc(8) takes them, per uplink, None for as fast as it goes; a token
-    bucket at the server's end, behind 4 ms of queue at 1 Gbit/s.
+    bucket at the server's end, with 4 ms of queue at 1 Gbit/s.
+
+    shaper: `tbf` cuts what is longer than a frame and lets each frame go at its own moment; `htb`
+    lets super-segments go as a whole.
     """
 
     uplinks: int = 1
     frames: bool = False
     rate: str | None = None
+    shaper: str = "tbf"
     pairs: bool = False
 
     @contextmanager
@@ -41,9 +52,9 @@ class Ground:
                     network.server.offloads_off(uplink.device)
                     network.client.offloads_off(f"eth{index}")
                 if self.rate is not None:
-                    qdisc = _TBF.format(rate=self.rate).split()
-                    command = ["tc", "qdisc", "add", "dev", uplink.device, "root", *qdisc]
-                    run_tool(network.server.command(command))
+                    for line in _SHAPERS[self.shaper]:
+                        words = line.format(device=uplink.device, rate=self.rate).split()
+                        run_tool(network.server.command(["tc", *words]))
             if self.pairs:
                 _acknowledge_pairs(network)
             yield network
