@@ -89,6 +89,7 @@ class Opening:
         answered = [attempt for attempt in self._attempts if attempt.stamp == echoed]
         if echoed is None or not answered:
             answered = self._attempts
+        self._attempts = []  # there will be no other
         if len(answered) != 1:
             return None
         self.path = answered[0].path

@@ -24,6 +24,8 @@ LATE_NS = MILLISECOND
 class Reinjection:
     """Finds what blocks a connection, and moves it to `lost`, from where the next path takes it."""
 
+    __slots__ = ("_board", "_penalised_at", "due_at")
+
     def __init__(self, board: Scoreboard) -> None:
         self._board = board
         self._penalised_at: dict[int, int] = {}
