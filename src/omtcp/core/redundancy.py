@@ -29,8 +29,8 @@ COPY = "copy"
 """The kind of a plan that repeats what another path has under way."""
 
 SHARE_OF_SEGMENT = 180
-"""Segments of the second path are shorter than those of the first by one in so many bytes, those
-of the third by two: 8 bytes where a segment is 1448."""
+"""Of paths with segments of one size, those of the second are shorter by one in so many bytes,
+those of the third by two: 8 bytes where a segment is 1448."""
 
 
 class Redundancy:
@@ -63,14 +63,24 @@ class Redundancy:
     def follow(self) -> None:
         """There may be other paths than before."""
         self._fronts = {flow: self._fronts.get(flow, self._board.nxt) for flow in self._subflows}
-        for rank, subflow in enumerate(self._subflows):
-            if rank and subflow not in self._shortened:
-                size = subflow.mss - rank * max(subflow.mss // SHARE_OF_SEGMENT, 1)
-                self._shortened[subflow] = (subflow.mss, size)
-                subflow.resize(size)
         self._shortened = {
             flow: sizes for flow, sizes in self._shortened.items() if flow in self._subflows
         }
+        taken: set[int] = set()
+        for subflow in self._subflows:
+            if subflow.mss in taken:
+                self._shorten(subflow, taken)
+            taken.add(subflow.mss)
+
+    def _shorten(self, subflow: Subflow, taken: set[int]) -> None:
+        """Have segments of `subflow` be a little shorter, of a size that no other path has."""
+        mss = subflow.mss
+        step = max(mss // SHARE_OF_SEGMENT, 1)
+        size = next((size for size in range(mss, 0, -step) if size not in taken), mss)
+        whole, given = self._shortened.get(subflow, (mss, mss))
+        # Unless it is as we left it, the network has asked for less meanwhile.
+        self._shortened[subflow] = (whole if given == mss else mss, size)
+        subflow.resize(size)
 
     def end(self) -> None:
         """Copies are sent no more. Those under way stay in the ledger until they are answered."""
