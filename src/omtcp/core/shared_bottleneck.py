@@ -33,7 +33,12 @@ from omtcp.core.subflow import Subflow
 from omtcp.trace.events import BottlenecksJudged, Event
 
 INTERVAL_LEAST_NS = 25 * MILLISECOND
-"""Base interval: a quarter of a round trip, but not less than this, for a few samples of each."""
+"""Base interval, at the least; otherwise a part of the round trip, from a half to a quarter."""
+SAMPLED_SEGMENTS = 8
+"""What the smallest window should send in it: acknowledged two by two that is a few samples, and
+the shortest is not one that came late for want of a second segment."""
+LARGEST_PART = 2
+SMALLEST_PART = 4
 INTERVAL_MOST_NS = 200 * MILLISECOND
 EXPLAINED = 1 / 8
 """Weight of an interval in the mean that is subtracted; what is slower tells little."""
@@ -211,9 +216,15 @@ class SharedBottlenecks:
         if changed:
             self._regroup()
         self._shortest.clear()
-        nearest = min(flow.rtt.srtt_ns for flow in self.subflows if flow.rtt.has_sample)
-        self._interval_ns = min(max(nearest // 4, INTERVAL_LEAST_NS), INTERVAL_MOST_NS)
+        self._interval_ns = min(max(self._sampling_ns(), INTERVAL_LEAST_NS), INTERVAL_MOST_NS)
         self._ends_at = now + self._interval_ns
+
+    def _sampling_ns(self) -> int:
+        """From a quarter to a half of the nearest path's round trip, by the smallest window."""
+        nearest = min(flow.rtt.srtt_ns for flow in self.subflows if flow.rtt.has_sample)
+        windows = [flow.controller.cwnd // flow.mss for flow in self.subflows if not flow.resting]
+        parts = min(max(min(windows) / SAMPLED_SEGMENTS, LARGEST_PART), SMALLEST_PART)
+        return int(nearest / parts)
 
     def _comparable(self, now: int, first: Subflow, second: Subflow, pair: _Pair) -> bool:
         """Whether their delays say something: not while both rise or fall by our own doing."""

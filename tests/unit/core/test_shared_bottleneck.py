@@ -167,6 +167,19 @@ class TestVerdict:
         assert rig.groups == [[A, B]]
 
 
+class TestIntervals:
+    @pytest.mark.parametrize(
+        ("rtt_ms", "segments", "expected_ms"),
+        [(40, 100, 25), (200, 100, 50), (200, 24, 200 / 3), (200, 4, 100), (2000, 100, 200)],
+    )
+    def test_long_enough_for_samples(self, rtt_ms: int, segments: int, expected_ms: float) -> None:
+        """A quarter of a round trip, half of it where the smallest window sends little."""
+        rig = Rig(rtt_ms=rtt_ms)
+        rig.subflows[B].controller.cwnd = segments * rig.subflows[B].mss
+        rig.run(0.2, one(Queue(1)))
+        assert rig.judge._interval_ns == pytest.approx(expected_ms * MS)
+
+
 class TestNoEvidence:
     def test_delays_that_hardly_move(self) -> None:
         """A program that reads its ACKs late by a moment is late with all of them."""
