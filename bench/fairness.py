@@ -1,6 +1,6 @@
 """What the couplings take of a bottleneck that paths share, and of bottlenecks that they do not.
 
-Simulated, deterministic, about five minutes: python bench/fairness.py
+Simulated, deterministic, about ten minutes: python bench/fairness.py
 """
 
 from omtcp.core.config import Config, Coupling, Mode
@@ -9,10 +9,10 @@ from omtcp.link.config import bdp_bytes
 from omtcp.sim import Pair, SharedLink
 
 MILLISECOND = 1_000_000
-RATE = 20_000_000
-RTT_NS = 25 * MILLISECOND
+RATE = 10_000_000
+RTT_NS = 50 * MILLISECOND
 SETTLE_S = 6.0
-SECONDS = 30.0
+SECONDS = 15.0
 DATA = memoryview(bytes(256 << 20))
 
 SHARED = ((2, 1), (2, 4), (4, 1), (4, 4))
@@ -72,7 +72,7 @@ def main() -> None:
     titles = [f"{paths} paths, {rivals} rivals" for paths, rivals in SHARED]
     print(f"| base | coupling | {' | '.join(titles)} | two links |")
     print(f"|---|---|{'---|' * (len(SHARED) + 1)}")
-    for base in ("reno", "cubic"):
+    for base in ("cubic", "reno"):
         alone = Config(mode=Mode.SINGLE, congestion=base)
         cells = [f"{share(alone, 1, rivals):.2f}" for _, rivals in SHARED]
         print(f"| {base} | one path | {' | '.join(cells)} | |", flush=True)
