@@ -15,6 +15,7 @@ from itertools import product
 from multiprocessing import Pool
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 from omtcp.core.config import Config, Mode
@@ -110,14 +111,17 @@ class Outcome:
         return self.pooled / sum(self.alone)
 
 
-def measure(job: tuple[Point, int, Mode]) -> Outcome:
+def measure(job: tuple[Point, int, int, Mode]) -> Outcome:
     """Simulate a point."""
-    point, seed, mode = job
+    point, seed, repeat, mode = job
     links = point.links()
-    single = Config(mode=Mode.SINGLE)
-    first, second = (goodput((link,), point.window, single, seed) for link in links)
-    pooled = goodput(links, point.window, Config(mode=mode), seed)
-    return Outcome(point, pooled, (first, second))
+    seeds = range(seed, seed + (repeat if point.loss else 1))
+
+    def middle(links: tuple[LinkConfig, ...], mode: Mode) -> float:
+        return median(goodput(links, point.window, Config(mode=mode), each) for each in seeds)
+
+    first, second = (middle((link,), Mode.SINGLE) for link in links)
+    return Outcome(point, middle(links, mode), (first, second))
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, float]:
@@ -166,6 +170,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--sample", type=int, help="so many points, drawn from the grid")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=1, help="downloads at a point with losses")
     parser.add_argument("--mode", type=Mode, default=Mode.POOLED)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
@@ -175,7 +180,7 @@ def main() -> None:
     if options.sample:
         grid = Random(options.seed).sample(grid, options.sample)
     with Pool(options.jobs) as pool:
-        jobs = [(point, options.seed, options.mode) for point in grid]
+        jobs = [(point, options.seed, options.repeat, options.mode) for point in grid]
         outcomes = pool.map(measure, jobs, chunksize=1)
     for name, value in summary(outcomes).items():
         print(f"{name}: {value:.4g}")
