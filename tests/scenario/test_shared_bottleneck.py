@@ -72,11 +72,12 @@ class Network:
     ("rivals", "queue"), [(0, 0.5), (0, 2.0), (1, 0.5), (1, 2.0), (4, 0.5), (4, 1.0)]
 )
 def test_two_paths_with_one_bottleneck_are_found(rivals: int, queue: float) -> None:
+    """Within about two seconds; within five where the first test of a suspicion fails."""
     network = Network([0, 0], rivals=rivals, queue=queue)
-    network.run(4.0)
+    network.run(6.0)
     at, groups = network.verdicts[-1]
     assert groups == ((0, 1),)
-    assert at < 3.0
+    assert at < 5.0
 
 
 def test_so_are_four() -> None:
