@@ -228,3 +228,14 @@ def test_long_walk(seed: int) -> None:
         step(world, random, loss)
         world.check()
     world.calm_down()
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_a_new_path_replaces_the_only_one_before_anything_was_sent(policy: Policy) -> None:
+    """There is no byte yet that the new path could be asked by."""
+    world = World(
+        paths=1, sack=True, mode=Mode.POOLED, policy=policy, congestion="reno", capacity=400, seed=0
+    )
+    world.operate("drain", 0, force=True, cost=0)
+    world.operate("remove", 0, force=False, cost=0)
+    world.calm_down()

@@ -399,14 +399,15 @@ class Sender:
             if path.paced:
                 path.paced = False
                 path.pacer.on_resumed(now)
-        if board.lost and self.redundancy is not None:
-            self.redundancy.spare(now)
+        redundancy = self._copying
+        if board.lost and redundancy is not None:
+            redundancy.spare(now)
         if board.lost:
             plan = self._retransmit(now)
             if plan is not None:
                 return plan
-        elif self.redundancy is not None and (board.nxt < self.end or board.flights):
-            plan = self._send_everywhere(now, self.redundancy)
+        elif redundancy is not None and (board.nxt < self.end or board.flights):
+            plan = self._send_everywhere(now, redundancy)
             if plan is not None:
                 return plan
         elif board.nxt < self.end:
@@ -463,8 +464,16 @@ class Sender:
         """A ping repeats a data byte, not a FIN, so it stops when all is acknowledged."""
         return not self.fin_acked
 
+    @property
+    def _copying(self) -> Redundancy | None:
+        """The redundant policy, if there is more than one path to copy over.
+
+        The only path is used whatever is known of it: it may be new, with nothing to ask it by.
+        """
+        return self.redundancy if len(self.subflows) > 1 else None
+
     def _retransmit(self, now: int) -> Plan | None:
-        lost, redundancy = self.board.lost, self.redundancy
+        lost, redundancy = self.board.lost, self._copying
         first = lost.values[0]
         if redundancy is not None:
             paths = carriers(first, redundancy.carriers(now, lost.starts[0]))
