@@ -127,13 +127,16 @@ def elsewhere(lost: Send, paths: list[Subflow]) -> list[Subflow]:
     return [path for path in paths if path is not lost.subflow and path.rtt.srtt_ns <= patience]
 
 
-def for_retransmission(now: int, paths: list[Subflow]) -> tuple[Subflow | None, int]:
-    """The path for lost data: any with room in its window, best first (P3).
+def for_retransmission(now: int, paths: list[Subflow], size: int = 0) -> tuple[Subflow | None, int]:
+    """The path for `size` bytes of lost data: any with room in its window, in that order (P3).
 
-    A path that is much slower than the best would only keep the receiver waiting: the best one
-    will have room within a fraction of its round trip.
+    A path that is much slower than the first would only keep the receiver waiting: that one will
+    have room within a fraction of its round trip. Unless it is so slow that all that was lost
+    takes it longer.
     """
-    patience = paths[0].rtt.srtt_ns * 3 // 2 if paths else 0
+    patience = 0
+    if paths:
+        patience = max(paths[0].rtt.srtt_ns * 3 // 2, paths[0].arrival_ns(size))
     for subflow in paths:
         if subflow is not paths[0] and subflow.rtt.srtt_ns > patience:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from omtcp.core.delivery import LossShare
-from omtcp.core.scheduler import carriers, elsewhere
+from omtcp.core.scheduler import carriers, elsewhere, for_retransmission
 
 from .sending import MS, MSS, Bench, make_subflow
 
@@ -50,6 +50,17 @@ class TestCarriers:
         bench = Bench(20, 29, 31)
         a, b, c = bench.subflows
         assert carriers(bench.send(A), bench.subflows) == [b, a, c]
+
+    def test_a_slow_path_does_not_keep_all_that_another_lost_for_itself(self) -> None:
+        """B, near by, has no room now; at a segment in 25 ms it carries one before A would."""
+        bench = Bench(100, 20)
+        a, b = bench.subflows
+        b.in_flight = b.controller.cwnd = 2 * MSS
+        b.rate.on_sample(bench.now, MSS, 25 * MS, 20 * MS)
+        paths = carriers(bench.send(A), bench.subflows)
+        assert paths == [b, a]
+        assert for_retransmission(bench.now, paths, MSS)[0] is None
+        assert for_retransmission(bench.now, paths, 3 * MSS)[0] is a
 
     def test_a_queue_there_may_be_as_long_as_the_path(self) -> None:
         bench = Bench(20, 20)
