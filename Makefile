@@ -24,20 +24,16 @@ demo: $(READY) tools
 	$(RUN)/omtcp lab demo
 
 # Tests in real time mostly wait: those that do so longest run beside all others, in namespaces of
-# their own. What fails in such company is run once more alone, and fails if it fails again.
+# their own.
 WAITING := $(foreach name,bench flood lab paths serve_lifecycle workers workers_paths,\
 	tests/interop/test_$(name).py)
-OTHERS := $(addprefix --ignore=,$(WAITING))
-AGAIN := --last-failed --last-failed-no-failures none
 
 test: $(READY) tools lint
 	@mkdir -p build; \
-	$(RUN)/pytest -q -o cache_dir=build/waiting $(WAITING) >build/waiting.txt 2>&1 & waiting=$$!; \
-	$(RUN)/pytest -q -o cache_dir=build/others $(OTHERS); others=$$?; \
+	$(RUN)/pytest -q -p no:cacheprovider $(WAITING) >build/waiting.txt 2>&1 & waiting=$$!; \
+	$(RUN)/pytest -q $(addprefix --ignore=,$(WAITING)); others=$$?; \
 	wait $$waiting; waiting=$$?; \
 	cat build/waiting.txt; \
-	if [ $$waiting = 1 ]; then $(RUN)/pytest -q -o cache_dir=build/waiting $(AGAIN) $(WAITING); waiting=$$?; fi; \
-	if [ $$others = 1 ]; then $(RUN)/pytest -q -o cache_dir=build/others $(AGAIN) $(OTHERS); others=$$?; fi; \
 	exit $$((waiting + others))
 
 # Compiled without optimization: it is to be right here, not fast. An assertion of the protocol or

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -33,7 +34,14 @@ def _missing() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have no run that is meant for the compiled protocol pass with the sources by mistake."""
+    """Have no run that is meant for the compiled protocol pass with the sources by mistake.
+
+    What signals do is tested from their defaults, whatever nohup or a shell's `&` had ignored:
+    `omtcp serve` keeps to that, and so would never end.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     if os.environ.get("OMTCP_REQUIRE_COMPILED") and not is_compiled():
         raise pytest.UsageError("these tests are for the compiled protocol, and it is not compiled")
 
