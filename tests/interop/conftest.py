@@ -28,3 +28,11 @@ def alone() -> Iterator[World]:
     with world() as made:
         made.set_rate(30)
         yield made
+
+
+@pytest.fixture
+def slow() -> Iterator[World]:
+    """A world with legs so slow that a download outlives several commands."""
+    with world() as made:
+        made.set_rate(8)
+        yield made

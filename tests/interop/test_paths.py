@@ -18,7 +18,6 @@ import pytest
 
 from .hosts import PATHS
 from .serving import Download, Serving, World, digest, until
-from .serving import world as new_world
 
 pytestmark = pytest.mark.namespaces
 
@@ -89,14 +88,6 @@ class Operated:
         before = self.world.carried(leg)
         time.sleep(0.5)
         assert self.world.carried(leg) - before < 1000
-
-
-@pytest.fixture
-def slow() -> Iterator[World]:
-    """A world with legs so slow that a download outlives several commands."""
-    with new_world() as made:
-        made.set_rate(8)
-        yield made
 
 
 @pytest.fixture

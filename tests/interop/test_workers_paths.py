@@ -11,18 +11,10 @@ from pathlib import Path
 import pytest
 
 from .serving import World, digest, until
-from .serving import world as new_world
 from .test_paths import Operated
 from .test_workers import fetch, workers_of
 
 pytestmark = pytest.mark.namespaces
-
-
-@pytest.fixture
-def slow() -> Iterator[World]:
-    with new_world() as made:
-        made.set_rate(8)
-        yield made
 
 
 @pytest.fixture

@@ -80,6 +80,13 @@ def test_two_paths_with_one_bottleneck_are_found(rivals: int, queue: float) -> N
     assert at < 5.0
 
 
+def test_most_are_found_within_two_seconds() -> None:
+    networks = [Network([0, 0], rivals=1, queue=queue) for queue in (0.4, 0.5, 0.6, 0.75, 1.0)]
+    for network in networks:
+        network.run(2.5)
+    assert sum(network.verdicts == [] for network in networks) <= 1
+
+
 def test_so_are_four() -> None:
     network = Network([0] * 4, rivals=2)
     network.run(4.0)

@@ -485,7 +485,7 @@ class Sender:
             paths = elsewhere(first, paths) or paths
         else:
             paths = carriers(first, self._paths())
-        subflow, room = for_retransmission(now, paths, self.board.lost.total)
+        subflow, room = for_retransmission(now, paths, lost.total)
         if subflow is None:
             return None
         limit = self.right + self.closing  # a FIN needs no room
