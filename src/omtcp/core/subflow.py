@@ -405,10 +405,10 @@ class Subflow:
         return self.episode
 
     def arrival_ns(self, size: int) -> int:
-        """How long until `size` more bytes, sent now, would be acknowledged."""
+        """How long until `size` more bytes, sent now, would be acknowledged; never 0."""
         rate = self.rate.value
         queue_ns = (self.in_flight + size) * SECOND // rate if rate else 0
-        return max(self.rtt.srtt_ns, queue_ns)
+        return max(self.rtt.srtt_ns, queue_ns, 1)
 
     def drop(self, size: int) -> None:
         """`size` bytes are no longer in flight here: lost, or moved to another path."""

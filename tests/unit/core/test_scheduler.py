@@ -115,6 +115,11 @@ class TestNewData:
 
 
 class TestReceiveWindow:
+    def test_a_path_that_answers_at_once(self) -> None:
+        a, b = path(0, 10, cwnd=20, in_flight=20), path(1, 0)
+        assert not b.rtt.srtt_ns
+        assert new_data(a, b)[0] == 1
+
     """Data on a slower path must not make the receiver's buffer the bottleneck."""
 
     def test_a_slow_path_is_left_out_when_the_better_one_needs_the_window(self) -> None:
