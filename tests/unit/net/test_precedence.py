@@ -15,13 +15,14 @@ from omtcp.net.precedence import take_precedence
 
 take_precedence({nice})
 group = Path("/proc/self/autogroup")
-print(os.getpriority(os.PRIO_PROCESS, 0), group.read_text().split()[-1] if group.exists() else "")
+print(os.getpriority(os.PRIO_PROCESS, 0))
+print(*group.read_text().split()[-1:] if group.exists() else "")
 os.waitpid(os.posix_spawnp("nice", ["nice"], os.environ), 0)
 """
 
 
 def asked_for(nice: int, *, own_session: bool = True) -> list[str]:
-    """Niceness of a process, of its session if the kernel has such, and of its child."""
+    """Niceness of a process, of its session if it is scheduled as a group, and of its child."""
     child = [sys.executable, "-c", CHILD.format(nice=nice)]
     done = subprocess.run(
         child, start_new_session=own_session, capture_output=True, text=True, check=True
