@@ -251,7 +251,8 @@ class Driver:
                     else:
                         self._doorman.shed += 1
                 else:
-                    self._feed_acks(now, path)  # first, as they came first
+                    for ack in self._acks.before(packet):
+                        self._feed(now, ack, path)
                     self._parse(now, packet, checksum_valid, path)
         except PathError as error:
             _log.warning("%s", error)

@@ -3,7 +3,8 @@
 A download draws one for every two segments. It always looks the same, so one comparison with its
 picture replaces the parser. And of a run of them from one flow the last says all: the others might
 as well have been lost on the way, as ACKs often are. So a batch of packets, folded, costs the
-layers above one segment per flow.
+layers above one segment per flow. A short visit has more of them than anything else: one ends the
+handshake and a request follows it, one acknowledges the response and a FIN follows that.
 """
 
 from struct import Struct
@@ -13,7 +14,7 @@ from omtcp.wire.buffer import Buffer
 from omtcp.wire.ip import PROTOCOL_TCP
 from omtcp.wire.packet import TcpPacket
 from omtcp.wire.seq import SEQ_MASK
-from omtcp.wire.tcp import ACK, Segment
+from omtcp.wire.tcp import ACK, RST, SYN, Segment
 
 _HALF = 1 << 31
 _WORD = 0xFFFF
@@ -66,16 +67,21 @@ def _picture(ip: str, tcp: str) -> tuple[int, _Picture]:
 _PICTURES = dict(_picture(ip, tcp) for ip in (_IPV4, _IPV6) for tcp in (_TCP, _STAMPED))
 """By the packet's length, which is another for each."""
 
+_PLAIN_V4 = 0x45
+"""First octet of an IPv4 header without options."""
+_V4_BEGINNING, _V4_LEAST = Struct("!12x12sIIxB"), 40
+_V6_BEGINNING, _V6_LEAST = Struct("!8x36sIIxB"), 60
+"""The fields of a `_Picture` up to the ACK number, and the flags, of any packet with TCP in it."""
+
 
 class AckFold:
     """The pure ACKs of a batch of packets, one for each run of them from a flow."""
 
-    __slots__ = ("_kept", "_places")
+    __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._kept: list[tuple[_Picture, tuple[Any, ...]]] = []
-        self._places: dict[bytes, int] = {}
-        """Flow -> index of its latest in `_kept`."""
+        self._kept: dict[bytes, list[tuple[_Picture, tuple[Any, ...]]]] = {}
+        """By flow; of each run the last."""
 
     def take(self, packet: Buffer, *, checksum_valid: bool) -> bool:
         """Keep what `packet` says if it is a pure ACK; False, and nothing kept, if it is not.
@@ -92,24 +98,48 @@ class AckFold:
         if not checksum_valid and ((number & picture.sum_mask) + picture.sum_more) % _WORD:
             return False
         fields = picture.fields.unpack_from(packet)
-        flow = fields[0]
-        place = self._places.get(flow)
-        if place is not None:
-            before = self._kept[place][1]
-            if fields[1] == before[1] and 0 < (fields[2] - before[2]) & SEQ_MASK < _HALF:
-                self._kept[place] = (picture, fields)
-                return True
-        self._places[flow] = len(self._kept)
-        self._kept.append((picture, fields))
+        runs = self._kept.get(fields[0])
+        if runs is None:
+            self._kept[fields[0]] = [(picture, fields)]
+            return True
+        before = runs[-1][1]
+        if fields[1] == before[1] and 0 < (fields[2] - before[2]) & SEQ_MASK < _HALF:
+            runs[-1] = (picture, fields)
+        else:
+            runs.append((picture, fields))
         return True
 
+    def before(self, packet: Buffer) -> list[TcpPacket]:
+        """What was kept of the flow of `packet`, which was not taken; it is kept no more.
+
+        The last of it is left out if `packet` says it again, as data or a FIN does that begins
+        where the ACK stands and acknowledges as much or more.
+        """
+        if not self._kept or len(packet) < _V4_LEAST:
+            return []
+        if packet[0] == _PLAIN_V4:
+            flow, seq, ack, flags = _V4_BEGINNING.unpack_from(packet)
+        elif packet[0] >> 4 == 6 and len(packet) >= _V6_LEAST:
+            flow, seq, ack, flags = _V6_BEGINNING.unpack_from(packet)
+        else:
+            return []
+        runs = self._kept.pop(flow, None)
+        if runs is None:
+            return []
+        last = runs[-1][1]
+        again = flags & (SYN | ACK | RST) == ACK
+        if again and seq == last[1] and (ack - last[2]) & SEQ_MASK < _HALF:
+            del runs[-1]
+        return [_packet(picture.address, *fields) for picture, fields in runs]
+
     def drain(self) -> list[TcpPacket]:
-        """What was kept, in the order in which each flow's runs began; nothing is kept any more."""
+        """What was kept, flow by flow, in order of their first; nothing is kept any more."""
         if not self._kept:
             return []
-        kept, self._kept = self._kept, []
-        self._places.clear()
-        return [_packet(picture.address, *fields) for picture, fields in kept]
+        kept, self._kept = self._kept, {}
+        return [
+            _packet(picture.address, *fields) for runs in kept.values() for picture, fields in runs
+        ]
 
 
 def _packet(address: int, flow: bytes, seq: int, ack: int, window: int, *stamps: int) -> TcpPacket:

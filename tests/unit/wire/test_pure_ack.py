@@ -133,3 +133,40 @@ def test_flows_do_not_disturb_each_other() -> None:
         (4, 2, 30),
         (16, 2, 30),
     ]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["IPv4", "IPv6"])
+class TestBeforeAnother:
+    """What is to be fed before a packet of the same flow that is no pure ACK."""
+
+    @pytest.mark.parametrize("flags", [ACK | PSH, ACK | FIN])
+    def test_what_says_it_again_makes_an_ack_superfluous(
+        self, pair: tuple[bytes, bytes], flags: int
+    ) -> None:
+        fold = AckFold()
+        for number in (10, 10):  # the first of them may be a duplicate that somebody counts
+            assert fold.take(packet(pair, ack_of(number)), checksum_valid=True)
+        follows = Segment(5000, 80, 7, 10, flags, 1000, payload=(b"x",), length=1)
+        assert [each.segment.ack for each in fold.before(packet(pair, follows))] == [10]
+        assert fold.drain() == []
+
+    @pytest.mark.parametrize(
+        ("seq", "ack", "flags"), [(8, 10, ACK), (7, 9, ACK), (7, 10, RST | ACK), (7, 10, RST)]
+    )
+    def test_what_says_something_else_does_not(
+        self, pair: tuple[bytes, bytes], seq: int, ack: int, flags: int
+    ) -> None:
+        fold = AckFold()
+        kept = packet(pair, ack_of(10))
+        assert fold.take(kept, checksum_valid=True)
+        follows = Segment(5000, 80, seq, ack, flags, 1000, payload=(b"x",), length=1)
+        assert fold.before(packet(pair, follows)) == [parse_packet(kept, checksum_valid=True)]
+        assert fold.drain() == []
+
+    def test_other_flows_wait(self, pair: tuple[bytes, bytes]) -> None:
+        fold = AckFold()
+        assert fold.before(packet(pair, ack_of(10))) == []
+        assert fold.take(packet(pair, ack_of(10)), checksum_valid=True)
+        assert fold.before(packet(pair, ack_of(10, port=5001))) == []
+        assert fold.before(bytes(60)) == fold.before(b"") == []
+        assert len(fold.drain()) == 1
