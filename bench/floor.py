@@ -69,7 +69,7 @@ def flood(connection: Connection, fd: int, content: memoryview) -> None:
     )
     came = (bytearray(vnet.HEADER_LENGTH), bytearray(2048))
     seq = acked = first.seq
-    window = sender.window_size
+    window = sender.window.size
     at = 0
     while True:
         for _ in range(BATCH):
@@ -114,7 +114,7 @@ class Lender(asyncio.Protocol):
     def _lend(self) -> None:
         assert self._transport is not None
         connection = self._transport.get_extra_info("omtcp")
-        if connection.sender.busy:
+        if connection.sender.window.busy:
             asyncio.get_running_loop().call_later(0.01, self._lend)
             return
         (fd,) = (int(name) for name in os.listdir("/proc/self/fd") if _is_tun(name))

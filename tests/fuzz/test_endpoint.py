@@ -236,7 +236,7 @@ class Fuzzed:
             if sender is None:
                 continue
             board = sender.board
-            assert 0 <= board.una <= board.nxt <= sender.end
+            assert 0 <= board.una <= board.nxt <= sender.window.end
             covered = board.flights.total + board.lost.total + board.sacked.total
             assert covered == board.nxt - board.una, "each byte is in exactly one place"
             for subflow in sender.subflows:

@@ -13,8 +13,9 @@ from tests.models import runs
 
 from omtcp.core.config import Config, Mode, Policy
 from omtcp.core.paths import Paths
-from omtcp.core.sender import PING, Sender
+from omtcp.core.sender import Sender
 from omtcp.core.subflow import PathState
+from omtcp.core.transmission import PING
 from omtcp.trace.events import Event
 
 MSS = 10
@@ -116,7 +117,7 @@ class World:
             report=self.events.append,
         )
         self.receiver = Receiver(capacity, sack)
-        self.sender.right = capacity
+        self.sender.window.right = capacity
         self._window_ack = 0
         self.network: list[Packet] = []
         self.acks: list[Ack] = []
@@ -128,7 +129,7 @@ class World:
 
     def write(self, size: int) -> None:
         """`size` more bytes to send."""
-        if not self.sender.closing:
+        if not self.sender.window.closing:
             self.sender.write(bytes(size))
             self.written += size
 
@@ -143,7 +144,7 @@ class World:
         self.sender.settle(self.now)
         for _ in range(limit):
             before = self.sender.board.nxt
-            plan = self.sender.poll(self.now)
+            plan = self.sender.transmission.poll(self.now)
             if plan is None:
                 return
             assert plan.start < plan.end
@@ -162,8 +163,8 @@ class World:
     def _check_window(self, start: int, end: int, *, new: bool) -> None:
         """New data stays within the window, repeated data within what the window once was."""
         sender = self.sender
-        allowed = sender.right if new else self.most_right
-        fin = sender.closing and end == sender.buffer.end + 1
+        allowed = sender.window.right if new else self.most_right
+        fin = sender.window.closing and end == sender.buffer.end + 1
         assert end - fin <= max(allowed, start if fin else 0)
 
     def pass_time(self, duration_ns: int) -> None:
@@ -234,12 +235,12 @@ class World:
         una = sender.board.una
         if ack.ack < una and not ack.blocks:
             return
-        old_right = sender.right
+        old_right = sender.window.right
         if ack.ack >= self._window_ack:
             self._window_ack = ack.ack
-            sender.right = ack.right
+            sender.window.right = ack.right
             self.most_right = max(self.most_right, ack.right)
-        if ack.ack == una and sender.board.flights and sender.right == old_right:
+        if ack.ack == una and sender.board.flights and sender.window.right == old_right:
             sender.on_duplicate_ack(self.now)
         sender.on_ack(self.now, max(ack.ack, una), list(ack.blocks))
 
@@ -251,8 +252,8 @@ class World:
         self._check_accounts()
         self._check_membership()
         board = self.sender.board
-        assert 0 <= board.una <= board.nxt <= self.sender.end
-        assert board.una <= self.receiver.edge + (self.sender.closing and 1)
+        assert 0 <= board.una <= board.nxt <= self.sender.window.end
+        assert board.una <= self.receiver.edge + (self.sender.window.closing and 1)
 
     def _check_places(self) -> None:
         """Every byte of [una, nxt) is in flight, lost or SACKed, and in one place only."""
@@ -315,7 +316,7 @@ class World:
         arrivals: list[tuple[int, int, Packet | Ack]] = []
         count = 0
         limit = self.now + CALM_LIMIT_NS
-        while not self.sender.fin_acked:
+        while not self.sender.window.fin_acked:
             self.transmit()
             for packet in self.network:
                 heappush(arrivals, (self.now + (20 + 15 * packet.path) * MS, count, packet))
@@ -333,7 +334,7 @@ class World:
         deadline = self.sender.deadline(self.now)
         if deadline is not None:
             times.append(deadline)
-        if not arrivals and self.sender.stalled:  # the connection probes a closed window
+        if not arrivals and self.sender.window.stalled:  # the connection probes a closed window
             times.append(self.now + self.sender.best.rtt.rto_ns)
         assert times, f"nothing will ever happen again (seed {self.seed})"
         self.now = max(self.now, min(times))
@@ -353,7 +354,7 @@ class World:
         self.sender.settle(self.now)
         self.check()
         assert self.receiver.edge == self.written + 1
-        assert not self.sender.busy
+        assert not self.sender.window.busy
         assert [subflow.in_flight for subflow in self.sender.subflows] == [0] * len(
             self.sender.subflows
         )

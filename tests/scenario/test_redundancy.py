@@ -218,7 +218,7 @@ def test_a_switch_counts_at_once_and_for_new_connections() -> None:
     pair.run(lambda: len(pair.connections) > 1, seconds=1)
     sender = pair.connections[1].sender
     assert sender is not None
-    assert sender.redundancy is not None
+    assert sender.transmission.redundancy is not None
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ class Track:
         sender = connection.sender
         if sender is None:
             return
-        while sender.end - sender.board.nxt < self._window:
+        while sender.window.end - sender.board.nxt < self._window:
             connection.write(_PIECE)
         (subflow,) = sender.subflows
         subflow.controller.cwnd = subflow.controller.ssthresh = self._window

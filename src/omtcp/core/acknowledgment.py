@@ -30,10 +30,10 @@ class AckIntake:
         a challenge and the segment is ignored (RFC 5961 section 5.2).
         """
         sender, composer = self._sender, self._composer
-        board = sender.board
+        board, window = sender.board, sender.window
         una = board.una
         ack = composer.sent_offset(segment.ack, una)
-        if not una - sender.max_window <= ack <= board.nxt:
+        if not una - window.largest <= ack <= board.nxt:
             return False
         if ack < una and not segment.sack:
             return True
@@ -41,7 +41,7 @@ class AckIntake:
             (composer.sent_offset(left, una), composer.sent_offset(right, una))
             for left, right in segment.sack
         ]
-        old_right = sender.right
+        old_right = window.right
         self.update_window(segment, start, ack)
         if sender.plain is not None and self._is_duplicate(segment, ack, una, old_right):
             sender.on_duplicate_ack(now)
@@ -55,7 +55,7 @@ class AckIntake:
             and bool(self._sender.board.flights)
             and segment.length == 0
             and not segment.flags & FIN
-            and self._sender.right == old_right
+            and self._sender.window.right == old_right
         )
 
     def update_window(self, segment: Segment, start: int, ack: int, *, scaled: bool = True) -> None:
@@ -68,6 +68,7 @@ class AckIntake:
         if (start, ack) < (self._window_seq, self._window_ack):
             return
         self._window_seq, self._window_ack = start, ack
-        window = segment.window << (agreement.send_shift if scaled else 0)
-        self._sender.max_window = max(self._sender.max_window, window)
-        self._sender.right = ack + window
+        size = segment.window << (agreement.send_shift if scaled else 0)
+        window = self._sender.window
+        window.largest = max(window.largest, size)
+        window.right = ack + size

@@ -9,8 +9,9 @@ from __future__ import annotations
 from omtcp.core.config import Config
 from omtcp.core.handshake import Agreement, scale_for
 from omtcp.core.receive import Receiver
-from omtcp.core.sender import PING, Plan, Sender
+from omtcp.core.sender import Sender
 from omtcp.core.timestamps import OrderedTimestamps
+from omtcp.core.transmission import PING, Plan
 from omtcp.wire.seq import SEQ_MODULUS, seq_add, unwrap
 from omtcp.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
 
@@ -96,7 +97,7 @@ class Composer:
             if plan.kind:
                 value = stamps.again(start)
             else:
-                value = stamps.first(now, start, coarse=sender.redundancy is not None)
+                value = stamps.first(now, start, coarse=sender.transmission.redundancy is not None)
             segment.timestamps = (value, stamps.recent)
         return segment
 

@@ -30,10 +30,11 @@ from omtcp.core.paths import Paths
 from omtcp.core.probes import Probes
 from omtcp.core.receive import Receiver
 from omtcp.core.send_buffer import Buffer
-from omtcp.core.sender import PING, Sender
+from omtcp.core.sender import Sender
 from omtcp.core.state import SYNCHRONIZED, Input, State, advance
 from omtcp.core.timers import Timer, TimerTable
 from omtcp.core.timestamps import OrderedTimestamps
+from omtcp.core.transmission import PING
 from omtcp.errors import LocalError, OmtcpError, PeerResetError, PeerTimeoutError
 from omtcp.trace import events as trace
 from omtcp.wire.seq import SEQ_MODULUS, seq_add
@@ -505,7 +506,7 @@ class Connection:
     @property
     def quiet(self) -> bool:
         """Whether it is established or over, and nothing of ours is under way."""
-        return self.over or (self.sender is not None and not self.sender.busy)
+        return self.over or (self.sender is not None and not self.sender.window.busy)
 
     @property
     def has_events(self) -> bool:
@@ -529,7 +530,7 @@ class Connection:
                 return Transmit(self, path, segment, segment.length or 1)
         sender = self.sender
         if sender is not None and self.state is not State.CLOSED:
-            plan = sender.poll(now)
+            plan = sender.transmission.poll(now)
             if plan is not None:
                 if self._notify_below is not None and self.unsent <= self._notify_below:
                     self._notify_below = None
@@ -538,7 +539,7 @@ class Connection:
                     self._probes.on_data()
                 segment = self._composer.data(now, plan, sender)
                 return self._transmit(plan.subflow.index, segment, plan.subflow.mss)
-            if sender.stalled:
+            if sender.window.stalled:
                 self._probes.arm_persist(now, sender.best.rtt.rto_ns)
         if self._receiver.ack_now and self.state in SYNCHRONIZED:
             path = self._path
@@ -554,7 +555,7 @@ class Connection:
             return
         sender.settle(now)
         self._timestamps.release(sender.board.una)
-        if sender.fin_acked and self.state in (
+        if sender.window.fin_acked and self.state in (
             State.FIN_WAIT_1,
             State.CLOSING,
             State.LAST_ACK,
@@ -562,7 +563,7 @@ class Connection:
             self._advance(Input.RECV_ACK_OF_FIN)
             self._after_transition(now)
         self._arm_ack(now)
-        if sender.busy:
+        if sender.window.busy:
             self._arm_busy(now)
 
     def _transmit(self, path: int, segment: Segment, segment_size: int = 1) -> Transmit:
@@ -623,11 +624,11 @@ class Connection:
             return
         elif timer is Timer.PRIMARY:
             interval = sender.evaluate(now)
-            if sender.busy:
+            if sender.window.busy:
                 self._timers.set(Timer.PRIMARY, now + interval)
         elif timer is Timer.METRICS:
             sender.report_metrics()
-            if sender.busy:
+            if sender.window.busy:
                 self._timers.set(Timer.METRICS, now + self.config.metrics_interval_ns)
         elif timer is Timer.PERSIST:
             self._on_persist(now, sender)
@@ -657,18 +658,18 @@ class Connection:
             self._timers.set(Timer.DELAYED_ACK, at)
 
     def _on_persist(self, now: int, sender: Sender) -> None:
-        if not sender.stalled:
+        if not sender.window.stalled:
             return
         if self._probes.window_closed_for_good(now):
             self._give_up("the peer's window stays closed")
-        elif sender.right > sender.board.nxt and not sender.board.lost:
-            sender.override = True
+        elif sender.window.usable > 0 and not sender.board.lost:
+            sender.window.override = True
         else:
             self._probe(sender)
             self._probes.arm_persist(now, sender.best.rtt.rto_ns)
 
     def _on_keepalive(self, now: int, sender: Sender) -> None:
-        if self._probes.keepalive_due(now, sender.busy):
+        if self._probes.keepalive_due(now, sender.window.busy):
             if self._probes.peer_gone(now):
                 self._give_up("the peer is gone")
             else:

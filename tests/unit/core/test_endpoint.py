@@ -334,7 +334,7 @@ class TestCookies:
         assert connection is not None
         assert state(connection) is State.ESTABLISHED
         assert connection.sender is not None
-        assert connection.sender.right == 500 << 7
+        assert connection.sender.window.right == 500 << 7
         assert [flow.mss for flow in connection.sender.subflows] == [1448, 1448]
         assert connection.sender.best.index == 1
         assert connection.sender.plain is None

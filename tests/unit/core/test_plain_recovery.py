@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from omtcp.core.config import Config
 from omtcp.core.paths import Paths
-from omtcp.core.sender import Plan, Sender
+from omtcp.core.sender import Sender
+from omtcp.core.transmission import Plan
 from omtcp.trace.events import Event, LossDetected, WindowChanged
 
 from .sending import MS, MSS, SECOND, settle_rtt
@@ -29,7 +30,7 @@ class PlainPeer:
         settle_rtt(self.subflow, 50, now=self.now)
         controller = self.subflow.controller
         controller.cwnd = controller.ssthresh = 20 * MSS
-        self.sender.right = 1 << 40
+        self.sender.window.right = 1 << 40
         self.sender.write(bytes(segments * MSS))
         self.received: set[int] = set()
         """Whole segments."""
@@ -40,7 +41,7 @@ class PlainPeer:
         """Everything the sender sends now, or when its pacer lets it, in segments."""
         segments: list[int] = []
         while True:
-            while (plan := self.sender.poll(self.now)) is not None:
+            while (plan := self.sender.transmission.poll(self.now)) is not None:
                 segments += self._segments(plan)
             if not self.subflow.paced:
                 break
@@ -97,7 +98,7 @@ def test_two_duplicates_are_reordering() -> None:
     peer.flight()
     peer.now += 50 * MS
     peer.deliver([1, 2, 0, *range(3, 20)])
-    assert (peer.reductions(), peer.sender.busy) == (0, False)
+    assert (peer.reductions(), peer.sender.window.busy) == (0, False)
 
 
 def test_more_duplicates_do_not_repeat_more() -> None:
@@ -108,7 +109,7 @@ def test_more_duplicates_do_not_repeat_more() -> None:
     assert peer.flight() == [0]
     assert peer.subflow.in_flight > 0
     peer.deliver([0])
-    assert not peer.sender.busy
+    assert not peer.sender.window.busy
     assert peer.subflow.in_flight == 0
 
 
@@ -119,7 +120,7 @@ def test_each_partial_ack_repeats_one_more_and_nothing_else() -> None:
     for _ in range(8):
         peer.round_trip()
         peer.sender.on_timers(peer.now)
-    assert not peer.sender.busy
+    assert not peer.sender.window.busy
     assert [n for n in set(peer.sent) if peer.sent.count(n) > 1] == [2, 7, 11]
     assert peer.reductions() == 1
 
@@ -146,7 +147,7 @@ def test_a_later_loss_is_a_new_event() -> None:
     assert peer.reductions() == 2
     for _ in range(30):
         peer.round_trip()
-    assert not peer.sender.busy
+    assert not peer.sender.window.busy
 
 
 def test_a_timeout_starts_over() -> None:
@@ -158,7 +159,7 @@ def test_a_timeout_starts_over() -> None:
     assert {event.kind for event in peer.events if isinstance(event, LossDetected)} == {"timeout"}
     for _ in range(10):
         peer.round_trip()
-    assert not peer.sender.busy
+    assert not peer.sender.window.busy
     assert sorted(peer.sent) == sorted([*range(20), *range(20)])
     assert peer.reductions() == 1
     assert peer.subflow.in_flight == 0
@@ -185,7 +186,7 @@ def test_a_retransmission_lost_again_waits_for_the_timer() -> None:
     peer.sender.on_timers(peer.now)
     assert peer.round_trip() == [0]
     peer.round_trip()
-    assert not peer.sender.busy
+    assert not peer.sender.window.busy
 
 
 def test_duplicates_of_nothing_are_harmless() -> None:

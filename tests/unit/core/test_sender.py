@@ -10,8 +10,9 @@ from omtcp.core.membership import ROTATE_AFTER
 from omtcp.core.paths import Paths
 from omtcp.core.primary import TRIED, record_of
 from omtcp.core.send_buffer import KEPT_BEHIND
-from omtcp.core.sender import PING, Plan, Sender
+from omtcp.core.sender import Sender
 from omtcp.core.subflow import PathState
+from omtcp.core.transmission import PING, Plan
 from omtcp.trace.events import (
     Event,
     LossDetected,
@@ -65,7 +66,7 @@ class Rig:
         if settled:  # the primary has proved itself
             chooser = self.sender.chooser
             record_of(chooser.primary).tried = TRIED
-        self.sender.right = WIDE
+        self.sender.window.right = WIDE
         self.sender.write(bytes(written * MSS))
 
     def window(self, path: int, segments: float) -> None:
@@ -74,7 +75,7 @@ class Rig:
 
     def poll(self, limit: int = 100) -> list[Plan]:
         plans: list[Plan] = []
-        while len(plans) < limit and (plan := self.sender.poll(self.now)) is not None:
+        while len(plans) < limit and (plan := self.sender.transmission.poll(self.now)) is not None:
             plans.append(plan)
         return plans
 
@@ -116,19 +117,19 @@ class TestStream:
         rig = Rig(50, written=2)
         rig.window(A, 200)
         sender = rig.sender
-        assert (sender.end, sender.busy) == (2 * MSS, True)
+        assert (sender.window.end, sender.window.busy) == (2 * MSS, True)
         sender.close()
-        assert sender.end == 2 * MSS + 1
+        assert sender.window.end == 2 * MSS + 1
         assert [plan[:3] for plan in rig.data()] == [(A, 0, 2.001)]
         rig.ack(2)
-        assert (sender.fin_acked, sender.busy) == (False, True)
+        assert (sender.window.fin_acked, sender.window.busy) == (False, True)
         rig.ack(2.001)
-        assert (sender.fin_acked, sender.busy) == (True, False)
+        assert (sender.window.fin_acked, sender.window.busy) == (True, False)
 
     def test_nothing_to_send(self) -> None:
         rig = Rig(50, written=0)
         assert rig.poll() == []
-        assert not rig.sender.busy
+        assert not rig.sender.window.busy
         assert rig.sender.deadline(rig.now) is None
 
     def test_what_is_acknowledged_is_released(self) -> None:
@@ -211,50 +212,50 @@ class TestPaths:
 class TestReceiveWindow:
     def test_whole_segments_within_it(self) -> None:
         rig = Rig(50)
-        rig.sender.right = 3500
+        rig.sender.window.right = 3500
         assert [plan[1:3] for plan in rig.data()] == [(0, 2), (2, 3)]
         assert not rig.sender.subflows[A].limited
-        assert rig.sender.window_size == 3500
+        assert rig.sender.window.size == 3500
 
     def test_a_fin_alone_needs_no_room(self) -> None:
         rig = Rig(50, written=2)
-        rig.sender.right = 2 * MSS
+        rig.sender.window.right = 2 * MSS
         rig.sender.close()
         rig.data()
         assert rig.sender.board.nxt == 2 * MSS + 1
 
     def test_a_silly_rest_waits(self) -> None:
         rig = Rig(50)
-        rig.sender.right = rig.sender.max_window = 1900
+        rig.sender.window.right = rig.sender.window.largest = 1900
         assert [plan[1:3] for plan in rig.data()] == [(0, 1)]
-        rig.sender.right = 2900
+        rig.sender.window.right = 2900
         rig.ack(1)
         assert [plan[1:3] for plan in rig.data()] == [(1, 2)]
 
     def test_a_window_of_less_than_a_segment_is_used_if_it_is_half_of_the_largest(self) -> None:
         rig = Rig(50)
-        rig.sender.right = rig.sender.max_window = 600
+        rig.sender.window.right = rig.sender.window.largest = 600
         assert [plan[1:3] for plan in rig.data()] == [(0, 0.6)]
 
     def test_a_smaller_one_when_patience_is_over(self) -> None:
         rig = Rig(50)
-        rig.sender.right, rig.sender.max_window = 100, 60_000
+        rig.sender.window.right, rig.sender.window.largest = 100, 60_000
         assert rig.data() == []
-        assert rig.sender.stalled
-        rig.sender.override = True
+        assert rig.sender.window.stalled
+        rig.sender.window.override = True
         assert [plan[1:3] for plan in rig.data()] == [(0, 0.1)]
-        assert not rig.sender.override
+        assert not rig.sender.window.override
 
     def test_a_window_taken_back_holds_the_lost_data_too(self) -> None:
         rig = Rig(50)
         rig.window(A, 10)
         rig.data()
-        rig.sender.right = 0
+        rig.sender.window.right = 0
         rig.wait(250)
         rig.sender.on_timers(rig.now)
         assert rig.data() == []
-        assert rig.sender.stalled
-        rig.sender.right = WIDE
+        assert rig.sender.window.stalled
+        rig.sender.window.right = WIDE
         assert rig.data()[0][1:] == (0, 1, "timeout")
 
 
@@ -398,7 +399,7 @@ class TestSilence:
         paths = {plan[0] for plan in rig.data()}
         assert paths == {A, B}
         rig.wait(112)
-        rig.sender.right = rig.sender.board.nxt + 30 * MSS
+        rig.sender.window.right = rig.sender.board.nxt + 30 * MSS
         held = next(s.start for _, _, s in rig.sender.board.flights if s.subflow.index == B)
         rig.sender.on_ack(rig.now, rig.sender.board.una, [(held, held + MSS)])
         rig.sender.settle(rig.now)
@@ -556,7 +557,7 @@ class TestIdleness:
     def test_a_standby_path_is_pinged_while_there_is_work(self) -> None:
         rig = Rig(50, 50)
         rig.window(A, 4)
-        rig.sender.right = 2 * MSS
+        rig.sender.window.right = 2 * MSS
         rig.data()
         deadline = rig.sender.deadline(rig.now)
         assert deadline is not None

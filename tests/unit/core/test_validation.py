@@ -52,7 +52,7 @@ class TestWhoIsTheLimit:
         rig.poll(1)
         for subflow in rig.sender.subflows:
             subflow.limited = True
-        rig.sender.right = rig.sender.board.nxt
+        rig.sender.window.right = rig.sender.board.nxt
         rig.poll()
         assert not any(subflow.limited for subflow in rig.sender.subflows)
 

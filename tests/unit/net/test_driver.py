@@ -302,7 +302,7 @@ def test_acks_that_are_read_together_are_handled_as_one(monkeypatch: pytest.Monk
         ends.close()
         acks = [packet for packet in ends.client_tun.segments() if packet.segment.ack > 0]
         assert server.sender is not None
-        assert not server.sender.busy
+        assert not server.sender.window.busy
         assert handled[-1].ack == acks[-1].segment.ack
         assert any(segment.length for segment in handled)
         assert len(handled) < len(acks)
