@@ -106,6 +106,10 @@ class Reassembly:
         return [island for island in islands if island is not None]
 
 
+_NO_ISLANDS = Reassembly()
+"""Of whom nothing arrived out of order, as of most; it stays empty."""
+
+
 class Receiver:
     """One direction of a connection, at its receiving end.
 
@@ -128,6 +132,7 @@ class Receiver:
         "_mss",
         "_quick_acks",
         "_sack_changed",
+        "_worthwhile",
         "ack_deadline",
         "ack_now",
         "capacity",
@@ -165,12 +170,14 @@ class Receiver:
         self._delay_ns = ack_delay_ns
         self._quick_acks = quick_acks
         self._arrived: list[Buffer] = []
-        self._islands = Reassembly()
+        self._islands = _NO_ISLANDS
         self._consumed = 0
         self._edge = capacity
         self._fin: int | None = None
         self._full_size = min(mss, MINIMUM_FULL_SIZE)
         self._grow_at = capacity
+        self._worthwhile = min(capacity // 2, mss)
+        """By how much the right edge moves at least (RFC 9293 section 3.8.6.2.2)."""
         self._acked_nxt = 0
         self._duplicates: list[tuple[int, int]] = []
         self._sack_changed = False
@@ -210,6 +217,8 @@ class Receiver:
             for buffer in payload:
                 piece_start, piece_end = max(at, gap_start), min(at + len(buffer), gap_end)
                 if piece_start < piece_end:
+                    if self._islands is _NO_ISLANDS:
+                        self._islands = Reassembly()
                     piece = memoryview(buffer)[piece_start - at : piece_end - at]
                     self._islands.insert(piece_start, _keep(piece))
                     self._sack_changed = True
@@ -237,7 +246,8 @@ class Receiver:
 
     def _limit(self) -> int:
         """The first offset that is not accepted: as promised or as there is room, and the FIN."""
-        limit = max(self._edge, self._consumed + self.capacity)
+        edge, room = self._edge, self._consumed + self.capacity
+        limit = edge if edge > room else room
         return limit if self._fin is None else min(limit, self._fin)
 
     def _reach_fin(self) -> None:
@@ -277,6 +287,7 @@ class Receiver:
         if self.readable == 0 and self._consumed >= self._grow_at:
             self.capacity = min(2 * self.capacity, self.capacity_max)
             self._grow_at = self._consumed + self.capacity
+            self._worthwhile = min(self.capacity // 2, self._mss)
         left = max(0, self._edge - self.rcv_nxt)
         window = self.window
         if window > left and window >= 2 * left and not self.finished:
@@ -294,9 +305,11 @@ class Receiver:
         """
         room = self._consumed + self.capacity
         edge = self._edge
-        if room - edge >= min(self.capacity // 2, self._mss):
+        if room - edge >= self._worthwhile:
             edge = room
-        window = max(0, edge - self.rcv_nxt)
+        window = edge - self.rcv_nxt
+        if window <= 0:
+            return 0
         remainder = window & ((1 << self.window_shift) - 1)
         if remainder:
             up = window - remainder + (1 << self.window_shift)
@@ -325,7 +338,9 @@ class Receiver:
 
         One that did not carry `sack_blocks`, for want of room, leaves what is new in them owed.
         """
-        self._edge = max(self._edge, self.rcv_nxt + self.window)
+        edge = self.rcv_nxt + self.window
+        if edge > self._edge:
+            self._edge = edge
         self._acked_nxt = self.rcv_nxt
         self.ack_deadline = None
         if self._quick_acks:
@@ -334,7 +349,9 @@ class Receiver:
             self._sack_changed = False
             if self._duplicates:
                 del self._duplicates[0]
-        self.ack_now = bool(self._duplicates) or (self._sack_changed and bool(self._islands))
+        self.ack_now = False
+        if self._duplicates or (self._sack_changed and self._islands):
+            self.ack_now = True
 
     def _schedule_ack(self, now: int) -> None:
         """RFC 9293 section 3.8.6.3: at once for more than one full-sized segment, else soon."""

@@ -166,7 +166,7 @@ def _ipv4_header(
     if total > MAX_LENGTH:
         raise LocalError(f"IPv4 packet of {total} octets")
     words = 0x4500 + ecn + total + _DONT_FRAGMENT + (ttl << 8) + protocol
-    checksum = 0xFFFF - fold(words + word_sum(source) + word_sum(destination))
+    checksum = 0xFFFF - fold(words + word_sum(source + destination))
     return _V4.pack(
         0x45, ecn, total, 0, _DONT_FRAGMENT, ttl, protocol, checksum, source, destination
     )

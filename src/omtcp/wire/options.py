@@ -30,6 +30,11 @@ _VALUES32 = Struct("!II")
 _ENCODE_MSS = Struct("!BBH")
 _ENCODE_TIMESTAMPS = Struct("!BBII")
 
+_USUAL_SYN = Struct("!HHIIIHBB")
+_USUAL_MSS, _USUAL_STAMPS, _USUAL_SCALE = 0x0204, 0x0402_080A, 0x0103
+USUAL_SYN_LENGTH = _USUAL_SYN.size
+"""MSS, SACK-permitted, timestamps, NOP, window scale: what most of the Internet's SYNs have."""
+
 
 class OptionFields(Protocol):
     """What the options of a segment become; `tcp.Segment` says what the values mean."""
@@ -64,6 +69,18 @@ def parse_options(data: Buffer, into: OptionFields) -> None:
             (into.user_timeout,) = _VALUE16.unpack(value)
 
 
+def parse_usual_syn(data: Buffer, at: int, into: OptionFields) -> bool:
+    """Read the options that stand at `at` if they are the usual ones of a SYN; False if not."""
+    first, mss, middle, value, echo, last, length, scale = _USUAL_SYN.unpack_from(data, at)
+    if (first, middle, last, length) != (_USUAL_MSS, _USUAL_STAMPS, _USUAL_SCALE, 3):
+        return False
+    into.mss = mss
+    into.sack_permitted = True
+    into.timestamps = (value, echo)
+    into.window_scale = min(scale, MAX_WINDOW_SCALE)
+    return True
+
+
 def _split(data: Buffer) -> Iterator[tuple[int, Buffer]]:
     """The options of `data` as (kind, value), lengths checked, padding left out."""
     at, end = 0, len(data)
@@ -95,6 +112,10 @@ def encode_options(fields: OptionFields, *, syn: bool) -> bytes:
     come in the order that most of the Internet's SYNs have, so that no middlebox is surprised.
     As many SACK blocks are written, from the first, as there is room for (RFC 2018 section 3).
     """
+    if syn:
+        usual = _encode_usual_syn(fields)
+        if usual is not None:
+            return usual
     parts = []
     if syn and fields.mss is not None:
         parts.append(_ENCODE_MSS.pack(MSS, 4, fields.mss))
@@ -111,6 +132,19 @@ def encode_options(fields: OptionFields, *, syn: bool) -> bytes:
         parts.append(_ENCODE_MSS.pack(USER_TIMEOUT, 4, fields.user_timeout))
     options = b"".join(parts)
     return options + _encode_sack(fields.sack, MAX_OPTIONS - len(options))
+
+
+def _encode_usual_syn(fields: OptionFields) -> bytes | None:
+    """What the general encoder makes of the usual options of a SYN; None if these are others."""
+    stamps, scale = fields.timestamps, fields.window_scale
+    if not stamps or scale is None or fields.mss is None or not fields.sack_permitted:
+        return None
+    if fields.sack or fields.user_timeout is not None:
+        return None
+    value, echo = stamps
+    return _USUAL_SYN.pack(
+        _USUAL_MSS, fields.mss, _USUAL_STAMPS, value, echo, _USUAL_SCALE, 3, scale
+    )
 
 
 def _encode_sack(blocks: tuple[tuple[int, int], ...], room: int) -> bytes:

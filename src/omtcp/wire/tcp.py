@@ -11,7 +11,7 @@ from omtcp.errors import WireError
 from omtcp.wire.buffer import Buffer as Buffer  # part of this module's interface
 from omtcp.wire.checksum import pseudo_header_sum, word_sum
 from omtcp.wire.ip import PROTOCOL_TCP
-from omtcp.wire.options import parse_options
+from omtcp.wire.options import USUAL_SYN_LENGTH, parse_options, parse_usual_syn
 
 TCP_HEADER = 20
 
@@ -129,8 +129,13 @@ def parse_segment(
 
 
 def _parse_usual_options(data: memoryview, header: int, segment: Segment) -> bool:
-    """Read timestamps, or SACK, or both, aligned as all stacks do it; False if it is not so."""
+    """Read what segments usually have, laid out as all stacks do it; False if it is not so.
+
+    That is timestamps, or SACK, or both, and in a SYN all but SACK.
+    """
     at = TCP_HEADER
+    if header == TCP_HEADER + USUAL_SYN_LENGTH and parse_usual_syn(data, at, segment):
+        return True
     if header >= 32:
         mark, value, echo = _TIMESTAMPS.unpack_from(data, TCP_HEADER)
         if mark == TIMESTAMPS_MARK:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omtcp.errors import WireError
-from omtcp.wire.options import encode_options, parse_options
+from omtcp.wire.options import encode_options, parse_options, parse_usual_syn
 from omtcp.wire.tcp import ACK, SYN, Segment
 
 from .strategies import segments, u16, u32
@@ -65,6 +65,39 @@ def test_round_trip(segment: Segment) -> None:
     assert again == options_only(segment)
     assert len(data) % 4 == 0
     assert len(data) <= 40
+
+
+@given(u16, st.integers(0, 14), u32, u32)
+def test_the_usual_syn_is_nothing_special(mss: int, scale: int, value: int, echo: int) -> None:
+    """It has a reader and a writer of its own, which do as the general ones."""
+    segment = Segment(
+        1, 2, 3, 0, SYN, 4,
+        mss=mss, window_scale=scale, sack_permitted=True, timestamps=(value, echo),
+    )  # fmt: skip
+    data = encode_options(segment, syn=True)
+    assert data == (
+        b"\x02\x04%b\x04\x02\x08\x0a%b%b\x01\x03\x03%b"
+        % (mss.to_bytes(2), value.to_bytes(4), echo.to_bytes(4), scale.to_bytes(1))
+    )
+    quick, general = blank(SYN), blank(SYN)
+    assert parse_usual_syn(data, 0, quick)
+    parse_options(data, general)
+    assert quick == general == options_only(segment)
+
+
+@given(st.integers(0, 19), st.integers(1, 255))
+def test_what_looks_otherwise_is_no_usual_syn(at: int, change: int) -> None:
+    segment = Segment(
+        1, 2, 3, 0, SYN, 4, mss=1460, window_scale=7, sack_permitted=True, timestamps=(5, 6)
+    )
+    data = bytearray(encode_options(segment, syn=True))
+    data[at] ^= change
+    quick, general = blank(SYN), blank(SYN)
+    if parse_usual_syn(data, 0, quick):
+        parse_options(data, general)
+        assert quick == general
+    else:
+        assert quick == blank(SYN)
 
 
 @given(segments())
