@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from omtcp.net import big_tcp
 from omtcp.net.plumbing import Plumbing
 from omtcp.net.tun import Tun
 from omtcp.wire.header import HeaderWriter
@@ -117,16 +118,20 @@ def test_the_host_itself_reaches_the_address(
             assert local.recv(100) == b"from the host"
 
 
-@FAMILIES
-def test_a_super_segment_arrives_as_segments(hosts: Hosts, tmp_path: Path, family: int) -> None:
+@pytest.mark.parametrize(("family", "length"), [(4, 64_000), (6, 64_000), (4, 256_000)])
+def test_a_super_segment_arrives_as_segments(
+    hosts: Hosts, tmp_path: Path, family: int, length: int
+) -> None:
     with hosts.server.inside():
         run("ethtool", "-K", "up1", "tso", "off", "gso", "off", "tx", "off")
-    payload = bytes(range(256)) * 250
+        big_tcp.main("up1", "262144")
+    payload = bytes(range(256)) * (length // 256)
     with (
         hosts.watch("r1") as r1,
         hosts.server.inside(),
         plumb(hosts, family, tmp_path) as plumbing,
     ):
+        assert plumbing.tuns[1].most >= length
         out = writer(family)
         header = out.header(data(payload))
         view = memoryview(payload)

@@ -1,11 +1,14 @@
 """TUN devices of the real kernel."""
 
 import os
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from omtcp.errors import PathError, SetupError
+from omtcp.net import big_tcp
+from omtcp.net.netlink import Netlink
 from omtcp.net.tun import PACKET_SIZE, Tun
 
 from .hosts import Namespace, run
@@ -77,6 +80,36 @@ def test_a_device_that_somebody_deleted(namespace: Namespace) -> None:
             tun.write_packet(PACKET)
         with pytest.raises(PathError, match=r"^device omtcp0 is gone$"):
             tun.read_into(bytearray(PACKET_SIZE))
+
+
+def test_how_long_a_packet_a_device_takes(namespace: Namespace) -> None:
+    namespace.ip("link add here type veth peer name there")
+    index = socket.if_nametoindex("here")
+    assert big_tcp.longest_packet(index) == big_tcp.USUAL
+    big_tcp.main("here", "200000")
+    assert big_tcp.longest_packet(index) == 200_000
+    with Netlink() as netlink:
+        link = netlink.link("here")
+    assert link is not None
+    assert link.longest == 200_000
+
+
+@pytest.mark.parametrize(
+    ("device", "size", "complaint"),
+    [
+        ("here", "9000000", "here: Invalid argument"),
+        ("here", "much", "here: invalid literal"),
+        ("none", "200000", "none: no interface"),
+    ],
+)
+def test_how_long_it_cannot_be(
+    namespace: Namespace, device: str, size: str, complaint: str
+) -> None:
+    namespace.ip("link add here type veth peer name there")
+    with pytest.raises(SystemExit, match=complaint):
+        big_tcp.main(device, size)
+    with pytest.raises(SetupError, match="No such device"):
+        big_tcp.longest_packet(99)
 
 
 def test_nothing_to_read(namespace: Namespace) -> None:

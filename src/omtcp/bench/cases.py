@@ -41,10 +41,17 @@ def _against(metric: str, of: str = OMTCP, to: str = KERNEL) -> Ratio:
 
 
 def _bulk() -> Case:
-    ground = Ground()
+    return _one("bulk", "one connection, one path, veth with its offloads", Ground())
+
+
+def _bulk_big() -> Case:
+    return _one("bulk-big", "the same, super-segments of up to 256 KiB (BIG TCP)", Ground(big=True))
+
+
+def _one(name: str, about: str, ground: Ground) -> Case:
     return Case(
-        name="bulk",
-        about="one connection, one path, veth with its offloads",
+        name=name,
+        about=about,
         subjects=(
             subject(omtcp(), ground),
             subject(kernel(), ground),
@@ -234,6 +241,7 @@ CASES: dict[str, Case] = {
     case.name: case
     for case in (
         _bulk(),
+        _bulk_big(),
         _bulk_two(),
         _bulk_frames(),
         _gigabit(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from omtcp.lab.case import Case
 from omtcp.lab.netns import run_tool
 from omtcp.lab.network import CLIENT, Network
+from omtcp.lab.processes import python_module
 from omtcp.link.spec import parse_link
 
 _SHAPERS = {
@@ -18,6 +19,8 @@ _SHAPERS = {
         "qdisc add dev {device} parent 1:1 bfifo limit 512kb",
     ),
 }
+_BIG = 262_144
+"""Octets of a super-segment where devices are to take long ones: four usual ones."""
 _PAIR = 3100
 """Bytes of more than two frames and less than three: receive offload joins two and no more."""
 
@@ -25,6 +28,8 @@ _PAIR = 3100
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """uplinks: how many veths. frames: no offloads, so that what crosses is as on a wire.
+
+    big: the server's devices take super-segments of 256 KiB instead of 64 (BIG TCP), whoever sends.
 
     pairs: the receiver acknowledges every second segment at once, as RFC 9293 wants it. Linux does
     so only while its reader keeps up with each frame, which no veth gives it the time for.
@@ -38,6 +43,7 @@ class Ground:
 
     uplinks: int = 1
     frames: bool = False
+    big: bool = False
     rate: str | None = None
     shaper: str = "tbf"
     pairs: bool = False
@@ -51,6 +57,9 @@ class Ground:
                 if self.frames:
                     network.server.offloads_off(uplink.device)
                     network.client.offloads_off(f"eth{index}")
+                if self.big:
+                    setting = python_module("omtcp.net.big_tcp", uplink.device, str(_BIG))
+                    run_tool(network.server.command(setting))
                 if self.rate is not None:
                     for line in _SHAPERS[self.shaper]:
                         words = line.format(device=uplink.device, rate=self.rate).split()

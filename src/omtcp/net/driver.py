@@ -394,7 +394,7 @@ class Driver:
         writer = self._writer(connection, path)
         count = 0
         try:
-            for header, payload in packets(writer, segment, segment_size):
+            for header, payload in packets(writer, segment, segment_size, tun.most):
                 count += 1
                 self.refused += not tun.write(
                     header, payload, segment_size, writer.ip_header_length

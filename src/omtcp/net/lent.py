@@ -46,7 +46,7 @@ class LentPaths:
 
     def take(self, lending: Lending, fd: int) -> None:
         """A path is lent; the descriptor is ours from now on."""
-        tun = Tun(fd, lending.tun, lending.uplink.mtu)
+        tun = Tun(fd, lending.tun, lending.uplink.mtu, lending.uplink.longest)
         self.paths[lending.index] = PlumbedPath(
             spec=lending.spec, uplink=lending.uplink, queues=(tun,), table=lending.table
         )

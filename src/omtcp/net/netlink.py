@@ -19,6 +19,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from omtcp.errors import SetupError
 from omtcp.net.address import Address
+from omtcp.net.big_tcp import USUAL, longest_packet
 
 _T = TypeVar("_T")
 
@@ -53,6 +54,8 @@ class Link:
     carrier: bool
     loopback: bool
     neighbourless: bool
+    longest: int = USUAL
+    """Octets of the longest IPv4 packet that it takes in one piece, see `big_tcp`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,7 @@ class Netlink:
             carrier=bool(flags & _IFF_LOWER_UP),
             loopback=bool(flags & _IFF_LOOPBACK),
             neighbourless=bool(flags & (_IFF_POINTOPOINT | _IFF_NOARP)),
+            longest=longest_packet(message["index"]),
         )
 
     def is_up(self, name: str) -> bool:

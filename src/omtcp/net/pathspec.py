@@ -6,6 +6,7 @@ from typing import Self
 
 from omtcp.errors import SetupError
 from omtcp.net.address import Address
+from omtcp.net.big_tcp import USUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,8 @@ class Uplink:
     mtu: int
     carrier: bool
     gateway: Address | None
+    longest: int = USUAL
+    """Octets of the longest packet of ours that the device takes in one piece."""
 
     def __str__(self) -> str:
         return self.device if self.gateway is None else f"{self.device}@{self.gateway}"

@@ -266,10 +266,13 @@ class Plumbing:
 
     def _open_tuns(self, netlink: Netlink, uplink: Uplink) -> tuple[Tun, ...]:
         many = self._queue_count > 1
-        tuns = [Tun.open(mtu=uplink.mtu, multi_queue=many)]
+        tuns = [Tun.open(mtu=uplink.mtu, longest=uplink.longest, multi_queue=many)]
         try:
             while len(tuns) < self._queue_count:
-                tuns.append(Tun.open(tuns[0].name, mtu=uplink.mtu, multi_queue=many))
+                more = Tun.open(
+                    tuns[0].name, mtu=uplink.mtu, longest=uplink.longest, multi_queue=many
+                )
+                tuns.append(more)
             for key, value in device_settings(tuns[0].name, self.address.version):
                 if sysctl.read(key) not in (None, value):
                     sysctl.write(key, value)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from omtcp.errors import SetupError
 from omtcp.net import sysctl
 from omtcp.net.address import Address
+from omtcp.net.big_tcp import USUAL
 from omtcp.net.netlink import Link, Netlink
 from omtcp.net.pathspec import PathSpec, Uplink
 
@@ -58,6 +59,7 @@ def _resolve_one(netlink: Netlink, spec: PathSpec, family: int) -> Uplink:
         mtu=min(link.mtu, 65535),
         carrier=link.carrier,
         gateway=gateway,
+        longest=link.longest if family == 4 else USUAL,
     )
 
 

@@ -1,4 +1,4 @@
-"""TUN devices with segmentation offload: one write moves up to 64 KiB, none of it through Python.
+"""TUN devices with segmentation offload: one write moves 64 KiB or more, none of it through Python.
 
 A packet that is written here appears to the host as if it had arrived on the device, so rules and
 routes decide where it leaves; a packet that the host routes into the device is read here.
@@ -14,8 +14,9 @@ from struct import Struct
 from typing import Self
 
 from omtcp.errors import LocalError, PathError, SetupError
-from omtcp.net import vnet
+from omtcp.net import big_tcp, vnet
 from omtcp.wire.buffer import Buffer
+from omtcp.wire.header import MAX_PAYLOAD, MOST_PAYLOAD
 from omtcp.wire.tcp import CWR
 
 PACKET_SIZE = 65_600
@@ -52,7 +53,14 @@ _TCP_FLAGS = 13
 _KNOWN_GOOD = vnet.NEEDS_CHECKSUM | vnet.CHECKSUM_VALID
 
 _QUEUE_FULL = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
+_TOO_LONG = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.EMSGSIZE})
+"""What a long packet may be refused with: its memory comes in few pieces, or (before 6.5) many."""
 _GONE = frozenset({errno.EBADFD, errno.EBADF, errno.ENODEV, errno.ENXIO})
+
+
+def most_payload(longest: int) -> int:
+    """Payload octets of a super-segment where packets of `longest` octets pass in one piece."""
+    return max(min(longest - big_tcp.USUAL + MAX_PAYLOAD, MOST_PAYLOAD), MAX_PAYLOAD)
 
 
 class PayloadError(LocalError):
@@ -65,17 +73,27 @@ class Tun:
     Whoever waits for `fileno()` to become readable calls `read_into` until it says None.
     """
 
-    __slots__ = ("_fd", "_headers", "_read_header", "mtu", "name")
+    __slots__ = ("_fd", "_headers", "_read_header", "most", "mtu", "name")
 
-    def __init__(self, fd: int, name: str, mtu: int) -> None:
+    def __init__(self, fd: int, name: str, mtu: int, longest: int = big_tcp.USUAL) -> None:
+        """`longest` is the longest packet that passes in one piece wherever it goes from here."""
         self._fd = fd
         self.name = name
         self.mtu = mtu
+        self.most = most_payload(longest)
+        """Payload octets of the longest super-segment; fewer once memory was short of that."""
         self._headers: dict[tuple[int, int, int, int, int], bytes] = {}
         self._read_header = bytearray(vnet.HEADER_LENGTH)
 
     @classmethod
-    def open(cls, name: str = "omtcp%d", *, mtu: int = 1500, multi_queue: bool = False) -> Self:
+    def open(
+        cls,
+        name: str = "omtcp%d",
+        *,
+        mtu: int = 1500,
+        longest: int = big_tcp.USUAL,
+        multi_queue: bool = False,
+    ) -> Self:
         """Make the device `name`; a `%d` in it becomes the first number that is free.
 
         With `multi_queue`, opening the same name again adds a queue. Raises SetupError with one
@@ -97,7 +115,7 @@ class Tun:
         except BaseException:
             os.close(fd)
             raise
-        return cls(fd, given, mtu)
+        return cls(fd, given, mtu, longest)
 
     def fileno(self) -> int:
         """The descriptor to wait on; -1 once closed."""
@@ -122,7 +140,7 @@ class Tun:
         segment_size: int,
         ip_header_length: int,
     ) -> bool:
-        """Send one TCP packet, of any length up to 64 KiB; False when the host has no room for it.
+        """Send one TCP packet, of any length; False when the host has no room for it.
 
         `header` is IP and TCP header with the pseudo-header's sum in the checksum field; the kernel
         cuts `payload` into segments of at most `segment_size` bytes.
@@ -186,6 +204,9 @@ class Tun:
 
     def _failed(self, error: OSError) -> bool:
         """False for what TCP takes for a lost packet, a raise for the rest."""
+        if error.errno in _TOO_LONG and self.most > MAX_PAYLOAD:
+            self.most = max(self.most // 2, MAX_PAYLOAD)
+            return False
         if error.errno in _QUEUE_FULL:
             return False
         if error.errno == errno.EIO:  # somebody set the device down: the path is silent

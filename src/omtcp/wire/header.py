@@ -8,15 +8,25 @@ from struct import Struct
 
 from omtcp.errors import LocalError
 from omtcp.wire.checksum import fold, internet_checksum, pseudo_header_sum
-from omtcp.wire.ip import IPV4_HEADER, IPV6_HEADER, MAX_LENGTH, PROTOCOL_TCP, encode_ip_header
+from omtcp.wire.ip import (
+    IPV4_HEADER,
+    IPV6_HEADER,
+    MAX_LENGTH,
+    MOST_UNCUT,
+    PROTOCOL_TCP,
+    encode_ip_header,
+)
 from omtcp.wire.options import MAX_OPTIONS, encode_options
 from omtcp.wire.tcp import SYN, TCP_HEADER, TIMESTAMPS_MARK, Segment
 
 CHECKSUM_OFFSET = 16
 """Of the checksum field in the TCP header."""
 
-MAX_PAYLOAD = MAX_LENGTH - IPV4_HEADER - TCP_HEADER - MAX_OPTIONS
+_HEADERS = IPV4_HEADER + TCP_HEADER + MAX_OPTIONS
+MAX_PAYLOAD = MAX_LENGTH - _HEADERS
 """Payload octets of a super-segment that fit whatever the options and the IP version are."""
+MOST_PAYLOAD = MOST_UNCUT - _HEADERS
+"""The same where the way to the device takes the longest IPv4 packets that there are."""
 
 _FIXED = Struct("!IIIHHHH")
 _WITH_TIMESTAMPS = Struct("!IIIHHHHIII")
@@ -88,7 +98,7 @@ class HeaderWriter:
 
         The IP header is complete. The TCP checksum field holds the pseudo-header's sum
         (`checksum.partial_checksum`) over as many octets, so the payload itself is not
-        touched. LocalError if the packet would exceed 64 KiB: see MAX_PAYLOAD.
+        touched. LocalError if the packet would be longer than any may be: see MAX_PAYLOAD.
         """
         if size is None:
             size = segment.length

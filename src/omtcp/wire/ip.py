@@ -19,6 +19,8 @@ IPV4_HEADER = 20
 IPV6_HEADER = 40
 MAX_LENGTH = 0xFFFF
 """Largest IPv4 total length and largest IPv6 payload length; no jumbograms."""
+MOST_UNCUT = 8 * MAX_LENGTH
+"""Longest super-segment that any Linux device takes: GSO_MAX_SIZE (BIG TCP)."""
 
 _V4 = Struct("!BBHHHBBH4s4s")
 _V6 = Struct("!IHBB16s16s")
@@ -145,8 +147,9 @@ def encode_ip_header(
     """The IP header for `length` octets of `protocol`; the addresses' size chooses the version.
 
     IPv4: no options, DF set, identification 0, which RFC 6864 section 4.1 allows for packets that
-    are never fragmented. LocalError if the addresses are of different or unknown size, or the
-    packet would exceed 64 KiB.
+    are never fragmented. Of a super-segment beyond 64 KiB the total length is 0: Linux goes by the
+    buffer's then (BIG TCP, since 6.3). LocalError if the addresses are of different or unknown
+    size, or the packet would exceed MOST_UNCUT, with IPv6 64 KiB.
     """
     if len(source) != len(destination):
         raise LocalError("source and destination are of different IP versions")
@@ -164,7 +167,9 @@ def _ipv4_header(
     source: bytes, destination: bytes, protocol: int, total: int, ttl: int, ecn: int
 ) -> bytes:
     if total > MAX_LENGTH:
-        raise LocalError(f"IPv4 packet of {total} octets")
+        if total > MOST_UNCUT:
+            raise LocalError(f"IPv4 packet of {total} octets")
+        total = 0
     words = 0x4500 + ecn + total + _DONT_FRAGMENT + (ttl << 8) + protocol
     checksum = 0xFFFF - fold(words + word_sum(source + destination))
     return _V4.pack(

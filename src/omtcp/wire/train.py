@@ -1,4 +1,4 @@
-"""From a long segment to packets: super-segments of up to 64 KiB, which the device cuts further.
+"""From a long segment to packets: super-segments of 64 KiB or more, which the device cuts further.
 
 The layers above deal in runs of any length, and pay per run. Of the headers of one run little but
 the sequence number differs.
@@ -21,18 +21,20 @@ _FLAGS_AT = 13
 """Where in the TCP header they are."""
 
 
-def super_segment_size(segment_size: int) -> int:
-    """Payload bytes of a full super-segment: whole segments, at least one."""
-    return max(MAX_PAYLOAD // segment_size, 1) * segment_size
+def super_segment_size(segment_size: int, most: int = MAX_PAYLOAD) -> int:
+    """Payload bytes of a full super-segment: whole segments, at least one, `most` if they fit."""
+    return max(most // segment_size, 1) * segment_size
 
 
-def packets(writer: HeaderWriter, segment: Segment, segment_size: int) -> Iterator[Packet]:
+def packets(
+    writer: HeaderWriter, segment: Segment, segment_size: int, most: int = MAX_PAYLOAD
+) -> Iterator[Packet]:
     """The packets of `segment`, cut where the device would cut as well; nothing is copied.
 
-    FIN and PSH go with the last, CWR with the first (RFC 3168 section 6.1.2), and all have the
-    options. A header's memory is used again for the next one.
+    Each carries `most` bytes at most. FIN and PSH go with the last, CWR with the first (RFC 3168
+    section 6.1.2), and all have the options. A header's memory is used again for the next one.
     """
-    size = super_segment_size(segment_size)
+    size = super_segment_size(segment_size, most)
     length = segment.length
     if length <= size:
         yield writer.header(segment), segment.payload

@@ -22,6 +22,7 @@ from omtcp.core.events import Event
 from omtcp.net.driver import Driver
 from omtcp.net.tun import Tun
 from omtcp.wire.checksum import word_sum
+from omtcp.wire.header import MAX_PAYLOAD
 from omtcp.wire.packet import TcpPacket, parse_packet
 
 SERVER, CLIENT = bytes([198, 51, 100, 1]), bytes([203, 0, 113, 9])
@@ -85,6 +86,7 @@ class FakeTun:
     def __init__(self) -> None:
         self.name = "fake0"
         self.mtu = 1500
+        self.most = MAX_PAYLOAD
         self.other: FakeTun | None = None
         self.inbox: deque[bytes] = deque()
         self.written: list[bytes] = []

@@ -1,5 +1,6 @@
 """Tun on one end of a socket pair, which keeps the borders between packets as a device does."""
 
+import errno
 import mmap
 import os
 import socket
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from omtcp.errors import PathError, SetupError
+from omtcp.net import big_tcp, vnet
 from omtcp.net import tun as tun_module
-from omtcp.net import vnet
-from omtcp.net.tun import IOV_MAX, PACKET_SIZE, PayloadError, Tun
+from omtcp.net.tun import IOV_MAX, PACKET_SIZE, PayloadError, Tun, most_payload
 from omtcp.net.vnet import VnetHeader
+from omtcp.wire.header import MAX_PAYLOAD, MOST_PAYLOAD
 from omtcp.wire.tcp import CWR
 
 HEADER4 = b"\x45" + bytes(51)
@@ -189,3 +191,24 @@ def test_a_device_node_of_something_else(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tun_module, "DEVICE_NODE", "/dev/null")
     with pytest.raises(SetupError, match=r"^cannot make the TUN device omtcp%d: "):
         Tun.open()
+
+
+def test_a_usual_device_takes_what_fits_64_kib(wire: Wire) -> None:
+    assert wire.tun.most == most_payload(0) == MAX_PAYLOAD
+    assert most_payload(1 << 30) == MOST_PAYLOAD
+    assert most_payload(big_tcp.USUAL + 100) == MAX_PAYLOAD + 100
+
+
+@pytest.mark.parametrize("code", [errno.ENOBUFS, errno.ENOMEM, errno.EMSGSIZE])
+def test_what_finds_no_memory_is_shorter_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    tun = Tun(-1, "test0", 1500, 200_000)
+    assert tun.most == most_payload(200_000)
+    monkeypatch.setattr(os, "writev", refuse)
+    for expected in (most_payload(200_000) // 2, MAX_PAYLOAD):
+        assert not tun.write(HEADER4, [bytes(3000)], 1448, 20)
+        assert tun.most == expected

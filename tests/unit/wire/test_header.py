@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from omtcp.errors import LocalError
 from omtcp.wire.checksum import internet_checksum, partial_checksum
-from omtcp.wire.header import CHECKSUM_OFFSET, MAX_PAYLOAD, HeaderWriter
+from omtcp.wire.header import CHECKSUM_OFFSET, MAX_PAYLOAD, MOST_PAYLOAD, HeaderWriter
+from omtcp.wire.ip import MOST_UNCUT
 from omtcp.wire.packet import TcpPacket, parse_packet
 from omtcp.wire.tcp import ACK, FIN, SYN, Segment
 
@@ -119,13 +120,26 @@ def test_the_largest_payload_fits_with_all_options(pair: Addresses) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"timestamps": None}])
-def test_what_exceeds_64_kib_is_refused(changes: dict[str, Any]) -> None:
-    out = HeaderWriter(V4_A, V4_B, 80, 50000)
+@pytest.mark.parametrize(
+    ("pair", "length"), [((V6_A, V6_B), 0x10000 - 20), ((V4_A, V4_B), MOST_UNCUT - 39)]
+)
+def test_what_no_device_takes_is_refused(
+    changes: dict[str, Any], pair: Addresses, length: int
+) -> None:
+    out = HeaderWriter(*pair, 80, 50000)
     with pytest.raises(LocalError):
-        out.header(data_segment(payload=(), length=0x10000 - 40, **changes))
+        out.header(data_segment(payload=(), length=length, **changes))
     # and the refusal leaves the writer as it was
     segment = data_segment(10, **changes)
-    assert out.header(segment) == HeaderWriter(V4_A, V4_B, 80, 50000).header(segment)
+    assert out.header(segment) == HeaderWriter(*pair, 80, 50000).header(segment)
+
+
+def test_the_longest_super_segment_has_the_sum_of_its_own_length() -> None:
+    segment = data_segment(payload=(), length=MOST_PAYLOAD)
+    header = HeaderWriter(V4_A, V4_B, 80, 50000).header(segment)
+    assert header[2:4] == b"\0\0"
+    expected = partial_checksum(V4_A, V4_B, 6, MOST_PAYLOAD + 32)
+    assert int.from_bytes(header[36:38], "big") == expected
 
 
 def test_known_data_packet() -> None:

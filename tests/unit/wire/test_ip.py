@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omtcp.errors import LocalError, WireError
-from omtcp.wire.checksum import internet_checksum
-from omtcp.wire.ip import MAX_LENGTH, Datagram, encode_ip_header, parse_datagram, parse_quoted
+from omtcp.wire.checksum import internet_checksum, is_valid
+from omtcp.wire.ip import (
+    MAX_LENGTH,
+    MOST_UNCUT,
+    Datagram,
+    encode_ip_header,
+    parse_datagram,
+    parse_quoted,
+)
 
 from .strategies import V4_A, V4_B, V6_A, V6_B, address_pairs, ecn, u8
 
@@ -222,10 +229,19 @@ def test_the_largest_packets() -> None:
     assert len(encode_ip_header(V6_A, V6_B, 6, MAX_LENGTH)) == 40
 
 
+@pytest.mark.parametrize("total", [MAX_LENGTH + 1, 200_000, MOST_UNCUT])
+def test_beyond_64_kib_the_length_is_left_to_the_buffer(total: int) -> None:
+    header = encode_ip_header(V4_A, V4_B, 6, total - 20)
+    assert header[2:4] == b"\0\0"
+    assert is_valid(header)
+    whole = encode_ip_header(V4_A, V4_B, 6, 1000)
+    assert header[4:10] + header[12:] == whole[4:10] + whole[12:]
+
+
 @pytest.mark.parametrize(
     ("source", "destination", "length"),
     [
-        (V4_A, V4_B, MAX_LENGTH - 19),
+        (V4_A, V4_B, MOST_UNCUT - 19),
         (V6_A, V6_B, MAX_LENGTH + 1),
         (V4_A, V6_B, 20),
         (b"abcde", b"abcde", 20),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omtcp.sim.packets import cut
-from omtcp.wire.header import MAX_PAYLOAD, HeaderWriter
+from omtcp.wire.header import MAX_PAYLOAD, MOST_PAYLOAD, HeaderWriter
 from omtcp.wire.packet import TcpPacket, parse_packet
 from omtcp.wire.tcp import ACK, CWR, FIN, PSH, Segment
 from omtcp.wire.train import packets, super_segment_size
@@ -68,6 +68,18 @@ def test_the_segments_are_those_of_the_whole(
         small for piece in sent(whole, segment_size, pair) for small in cut(piece, segment_size)
     ]
     assert plain(cut_again) == plain(cut(whole, segment_size))
+
+
+@given(length=st.integers(0, 2_000_000), most=st.sampled_from([MAX_PAYLOAD, 200_000, MOST_PAYLOAD]))
+def test_a_device_that_takes_more_gets_longer_ones(length: int, most: int) -> None:
+    segment = long_segment(length, set())
+    pieces = [
+        b"".join(payload)
+        for _, payload in packets(HeaderWriter(V4_A, V4_B, 80, 5), segment, 1448, most)
+    ]
+    assert b"".join(pieces) == segment.payload[0] if length else pieces == [b""]
+    assert {len(piece) for piece in pieces[:-1]} <= {super_segment_size(1448, most)}
+    assert len(pieces[-1]) <= most
 
 
 def test_a_pure_ack_is_one_packet() -> None:
