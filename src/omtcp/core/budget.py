@@ -29,53 +29,46 @@ class Audition:
     every_ns: int = AUDITION_FIRST_NS
 
 
-class GrowthBudget:
-    """Deals out x_i, the share of one TCP's growth, to every subflow."""
+def deal(
+    now: int, subflows: Sequence[Subflow], primary: Subflow, merits: Sequence[float], fair: float
+) -> None:
+    """Set x_i, the share of one TCP's growth, of every subflow.
 
-    __slots__ = (
-        "_fair",
-        "_subflows",
-    )
+    For growth the primary is best, then merit decides; `fair` is the sum of all (eq. 4).
+    """
+    inputs = [
+        GrowthInput(
+            mss=1,
+            rtt_ns=SECOND,
+            lc=math.inf if subflow is primary else merit,
+            in_congestion_avoidance=subflow.usable and subflow.controller.in_congestion_avoidance,
+        )
+        for subflow, merit in zip(subflows, merits, strict=True)
+    ]
+    shares = primary_shares(inputs, fair)
+    for subflow, share in zip(subflows, shares, strict=True):
+        subflow.growth = share
+    if primary.usable:
+        primary.growth = max(primary.growth, min(1.0, fair))
+    for subflow in subflows:
+        dearer = subflow.cost > primary.cost and primary.usable  # trying it would cost
+        excused = subflow is primary or not subflow.usable or dearer
+        if _on_stage(now, subflow, excused):
+            subflow.growth = 1.0
 
-    def __init__(self, subflows: list[Subflow], fair: float) -> None:
-        self._subflows = subflows
-        self._fair = fair
 
-    def deal(self, now: int, primary: Subflow, merits: Sequence[float]) -> None:
-        """Set x_i of every subflow; for growth the primary is best, then merit decides."""
-        inputs = [
-            GrowthInput(
-                mss=1,
-                rtt_ns=SECOND,
-                lc=math.inf if subflow is primary else merit,
-                in_congestion_avoidance=subflow.usable
-                and subflow.controller.in_congestion_avoidance,
-            )
-            for subflow, merit in zip(self._subflows, merits, strict=True)
-        ]
-        shares = primary_shares(inputs, self._fair)
-        for subflow, share in zip(self._subflows, shares, strict=True):
-            subflow.growth = share
-        if primary.usable:
-            primary.growth = max(primary.growth, min(1.0, self._fair))
-        for subflow in self._subflows:
-            dearer = subflow.cost > primary.cost and primary.usable  # trying it would cost
-            excused = subflow is primary or not subflow.usable or dearer
-            if self._on_stage(now, subflow, excused):
-                subflow.growth = 1.0
-
-    def _on_stage(self, now: int, subflow: Subflow, excused: bool) -> bool:
-        """Whether a standby path may show now what it can do."""
-        audition = subflow.audition
-        if audition is None:
-            audition = subflow.audition = Audition()
-        if audition.heard_at is None or excused:
-            audition.heard_at = now
-            audition.every_ns = AUDITION_FIRST_NS
-            return False
-        waited = now - audition.heard_at - audition.every_ns
-        if waited >= max(AUDITION_NS, AUDITION_ROUND_TRIPS * subflow.rtt.srtt_ns):
-            audition.heard_at = now
-            audition.every_ns = min(2 * audition.every_ns, AUDITION_RAREST_NS)
-            return False
-        return waited >= 0
+def _on_stage(now: int, subflow: Subflow, excused: bool) -> bool:
+    """Whether a standby path may show now what it can do."""
+    audition = subflow.audition
+    if audition is None:
+        audition = subflow.audition = Audition()
+    if audition.heard_at is None or excused:
+        audition.heard_at = now
+        audition.every_ns = AUDITION_FIRST_NS
+        return False
+    waited = now - audition.heard_at - audition.every_ns
+    if waited >= max(AUDITION_NS, AUDITION_ROUND_TRIPS * subflow.rtt.srtt_ns):
+        audition.heard_at = now
+        audition.every_ns = min(2 * audition.every_ns, AUDITION_RAREST_NS)
+        return False
+    return waited >= 0

@@ -13,7 +13,7 @@ believed any more. Answers to earlier copies come at any time; those to this one
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from omtcp.core.losses import Kind
 from omtcp.core.scoreboard import Send
@@ -40,13 +40,17 @@ class Streak(NamedTuple):
         return Streak(self.rounds + 1, now, shortest, longest)
 
 
+_NOTHING: Final[dict[int, Streak]] = {}
+"""What most remember for all their life; nothing is ever put into it."""
+
+
 class Copies:
     """Attributes answers to copies; remembers of each path how often they came too early."""
 
     __slots__ = ("_early",)
 
     def __init__(self) -> None:
-        self._early: dict[int, Streak] = {}
+        self._early = _NOTHING
 
     def carrier(self, now: int, send: Send, end: int) -> Send:
         """Which of the copies of a range that ends at `end` was answered, the last being `send`.
@@ -82,7 +86,7 @@ class Copies:
             return True  # that one was never lost, and may well arrive
         streak = streak.joined_by(now, rtt_ns) if streak else Streak(1, now, rtt_ns, rtt_ns)
         if streak.rounds <= ROUNDS:
-            self._early[subflow.index] = streak
+            self._early = {**self._early, subflow.index: streak}
             return True
         del self._early[subflow.index]
         subflow.rtt.on_sample(now, rtt_ns)

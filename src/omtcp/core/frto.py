@@ -29,14 +29,15 @@ class _Stage(IntEnum):
 
 
 class Frto:
-    """The state of one subflow; places are positions of the subflow."""
+    """One timeout of a subflow; places are positions of the subflow."""
 
     __slots__ = ("_head", "_stage", "point")
 
-    def __init__(self) -> None:
-        self._stage = _Stage.OFF
-        self._head = 0
-        self.point = 0
+    def __init__(self, head: int, point: int) -> None:
+        """Step 1: the timer expired, the bytes up to stream offset `head` go out again."""
+        self._stage = _Stage.REPEATED
+        self._head = head
+        self.point = point
         """RecoveryPoint: what was sent before the timer expired lies below."""
 
     @property
@@ -48,12 +49,6 @@ class Frto:
     def head(self) -> int:
         """Stream offset of the last byte that was repeated."""
         return self._head
-
-    def begin(self, head: int, point: int) -> None:
-        """Step 1: the timer expired, the bytes up to stream offset `head` go out again."""
-        self._stage = _Stage.REPEATED
-        self._head = head
-        self.point = point
 
     def stop(self) -> None:
         """Something else decided."""
@@ -93,3 +88,8 @@ class Frto:
     def _decide(self, verdict: Verdict) -> Verdict:
         self._stage = _Stage.OFF
         return verdict
+
+
+NO_FRTO = Frto(0, 0)
+"""Where no timer ever expired."""
+NO_FRTO.stop()

@@ -23,10 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
+from typing import Final
 
 from omtcp.core.ranges import RangeMap
 from omtcp.core.scoreboard import Credit, Send
 from omtcp.core.subflow import Subflow
+
+_NOTHING: Final[dict[Subflow, RangeMap[Send]]] = {}
+"""What most hold for all their life; nothing is ever put into it."""
 
 
 class Ledger:
@@ -35,12 +39,12 @@ class Ledger:
     __slots__ = ("_held", "answered")
 
     def __init__(self) -> None:
-        self._held: dict[Subflow, RangeMap[Send]] = {}
+        self._held = _NOTHING
         self.answered = False
         """Whether the peer ever sent a DSACK for a copy; before, its silence means nothing."""
 
     def __bool__(self) -> bool:
-        return any(self._held.values())
+        return bool(self._held) and any(self._held.values())
 
     def held(self, subflow: Subflow) -> RangeMap[Send]:
         """What `subflow` has here; to be read only."""
@@ -51,6 +55,8 @@ class Ledger:
 
         If the same path has an older copy of them here, that one is not waited for any more.
         """
+        if not self._held:
+            self._held = {}
         held = self._held.setdefault(send.subflow, RangeMap())
         for piece_start, piece_end, old in held.cut(start, end):
             old.outstanding -= piece_end - piece_start
@@ -90,7 +96,8 @@ class Ledger:
 
     def retain(self, subflows: Collection[Subflow]) -> None:
         """Forget the paths that are no more; what they had here was lost before."""
-        self._held = {flow: held for flow, held in self._held.items() if flow in subflows}
+        if self._held:
+            self._held = {flow: held for flow, held in self._held.items() if flow in subflows}
 
     def close(self) -> None:
         """Nobody waits for anything any more."""
@@ -98,7 +105,7 @@ class Ledger:
             for start, end, send in held:
                 send.outstanding -= end - start
                 subflow.drop(end - start)
-        self._held.clear()
+        self._held = _NOTHING
 
     # Answers
 

@@ -50,10 +50,10 @@ class Founder:
             mss,
             make_controller(self._config.congestion, mss=mss),
             RttEstimator(min_rto_ns=self._config.min_rto_ns),
+            path.tally,
         )
         subflow.cost = path.cost
         subflow.drained = not path.open
-        subflow.tally = path.tally
         return subflow
 
     def begin(self, first: int, *, multipath: bool) -> tuple[list[Subflow], Subflow]:
@@ -81,7 +81,10 @@ class Follower(Protocol):
 
 
 class Membership:
-    """Lets subflows join, pause and leave, and tells those who keep something about them."""
+    """Lets subflows join, pause and leave, and tells those who keep something about them.
+
+    It remembers nothing, and is made when there is something to do.
+    """
 
     __slots__ = (
         "_board",
@@ -230,6 +233,7 @@ class Membership:
         subflow.cost = path.cost
         subflow.drained = False
         subflow.tally = path.tally
+        subflow.doubt = None
         subflow.mss = self._founder.segment_size(path.size)
         subflow.controller.set_mss(subflow.mss)
         if self._report:

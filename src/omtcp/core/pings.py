@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from omtcp.core.config import MILLISECOND, Config
 from omtcp.core.send_buffer import KEPT_BEHIND, SendBuffer
@@ -47,6 +48,10 @@ class Schedule:
     """When the last of them left."""
 
 
+_NOTHING: Final[dict[int, tuple[Subflow, int]]] = {}
+"""What waits for an answer where nothing was ever asked; nothing is ever put into it."""
+
+
 class Pings:
     """Decides when which path is pinged, and recognises the answers."""
 
@@ -71,7 +76,7 @@ class Pings:
         self._subflows = subflows
         self._buffer = buffer
         self._report = report
-        self._waiting: dict[int, tuple[Subflow, int]] = {}
+        self._waiting = _NOTHING
         self._count = 0
         self.measured: Callable[[int, Subflow, int], None] | None = None
         """Told of (now, subflow, round trip in ns) of each answer."""
@@ -81,9 +86,10 @@ class Pings:
 
     def forget(self, subflow: Subflow) -> None:
         """A path that is gone; answers to its pings mean nothing any more."""
-        self._waiting = {
-            offset: ping for offset, ping in self._waiting.items() if ping[0] is not subflow
-        }
+        if self._waiting:
+            self._waiting = {
+                offset: ping for offset, ping in self._waiting.items() if ping[0] is not subflow
+            }
 
     def due_at(self, subflow: Subflow, busy: bool, untried_at: int | None = 0) -> int | None:
         """When `subflow` wants its next ping; None while it needs none.
@@ -121,6 +127,8 @@ class Pings:
         """
         self._count += 1
         offset = self._buffer.released - 1 - self._count % KEPT_BEHIND
+        if self._waiting is _NOTHING:
+            self._waiting = {}
         self._waiting[offset] = (subflow, now)
         if len(self._waiting) > WAITING_MOST:  # the oldest is never answered any more
             del self._waiting[next(iter(self._waiting))]

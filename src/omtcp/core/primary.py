@@ -16,9 +16,9 @@ longer. What a standby path could deliver shows in its auditions (see `budget`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from omtcp.core.budget import GrowthBudget
+from omtcp.core import budget
 from omtcp.core.config import (
     MILLISECOND,
     SECOND,
@@ -55,7 +55,8 @@ DWELL_MAX_NS = 30 * SECOND
 class Record:
     """What is remembered of one path; its subflow has it, from its first delivery on."""
 
-    loss: InverseLoss = field(default_factory=InverseLoss)
+    loss: InverseLoss | None = None
+    """For the rule that asks for it."""
     delivered: int = 0
     rate: float = 0.0
     """Bytes per second delivered since the last evaluation."""
@@ -69,7 +70,6 @@ class PrimaryChooser:
     """Chooses the primary at each evaluation and has the growth budget dealt out accordingly."""
 
     __slots__ = (
-        "_budget",
         "_came_from",
         "_config",
         "_dwell_ns",
@@ -95,7 +95,6 @@ class PrimaryChooser:
         self._subflows = subflows
         self._random = random
         self._report = report
-        self._budget = GrowthBudget(subflows, config.fair)
         self.primary = first
         self._evaluated_at: int | None = None
         self._moved_at = 0
@@ -114,6 +113,10 @@ class PrimaryChooser:
             self.primary = self._subflows[0]
 
     @property
+    def _literal_rule(self) -> bool:
+        return self._config.primary_rule is PrimaryRule.LITERAL
+
+    @property
     def settled(self) -> bool:
         """Whether the primary has shown what it can do; before, it is a guess."""
         tried = record_of(self.primary).tried
@@ -125,11 +128,13 @@ class PrimaryChooser:
 
     def on_delivered(self, subflow: Subflow, size: int) -> None:
         """`size` more bytes of `subflow` arrived; for the loss estimate (P8)."""
-        record_of(subflow).loss.on_delivered(size)
+        if self._literal_rule:
+            loss_of(subflow).on_delivered(size)
 
     def on_loss(self, subflow: Subflow) -> None:
         """A congestion event on `subflow`."""
-        record_of(subflow).loss.on_loss()
+        if self._literal_rule:
+            loss_of(subflow).on_loss()
 
     def evaluate(self, now: int, *, window_size: int, hungry: bool) -> None:
         """Measure, choose, and set each subflow's share of the growth budget."""
@@ -168,7 +173,7 @@ class PrimaryChooser:
 
     def merits(self, window_size: int) -> list[float]:
         """The merit of each subflow, in path order; 0 for an unusable one."""
-        if self._config.primary_rule is PrimaryRule.LITERAL:
+        if self._literal_rule:
             return [self._literal(subflow) for subflow in self._subflows]
         return [self._capacity(subflow, window_size) for subflow in self._subflows]
 
@@ -181,7 +186,7 @@ class PrimaryChooser:
     def _loss_correction(self, subflow: Subflow) -> float:
         """LC, in segments (P8)."""
         if self._config.loss_correction is LossCorrection.INVERSE_LOSS:
-            return record_of(subflow).loss.segments(subflow.mss)
+            return loss_of(subflow).segments(subflow.mss)
         controller = subflow.controller
         return cubic_like(cwnd=controller.cwnd, ssthresh=controller.ssthresh, mss=subflow.mss)
 
@@ -203,7 +208,7 @@ class PrimaryChooser:
     def _choose(self, now: int, window_size: int) -> None:
         merits = self.merits(window_size)
         merit_of = dict(zip(self._subflows, merits, strict=True))
-        literal = self._config.primary_rule is PrimaryRule.LITERAL
+        literal = self._literal_rule
         known = _nothing if literal else self._known_within(window_size)
         eligible = worth_their_cost(self._subflows, merits, known)
         if not eligible:
@@ -313,7 +318,8 @@ class PrimaryChooser:
     def grow(self, now: int, window_size: int) -> None:
         """Deal the growth budget out (P7); when pooling there is none."""
         if self._config.mode is not Mode.POOLED:
-            self._budget.deal(now, self.primary, self.merits(window_size))
+            merits = self.merits(window_size)
+            budget.deal(now, self._subflows, self.primary, merits, self._config.fair)
 
 
 def _nothing(subflow: Subflow) -> float:
@@ -327,3 +333,11 @@ def record_of(subflow: Subflow) -> Record:
     if record is None:
         record = subflow.record = Record()
     return record
+
+
+def loss_of(subflow: Subflow) -> InverseLoss:
+    """What is known of its losses; for the rule that asks for it."""
+    record = record_of(subflow)
+    if record.loss is None:
+        record.loss = InverseLoss()
+    return record.loss

@@ -6,9 +6,12 @@ a move of machine words, whatever the number of bytes, and no object exists per 
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_NONE: Final[list[Any]] = []
+"""The lists of all that are empty, as most are most of the time; nothing is ever put into it."""
 
 
 class RangeSet:
@@ -17,8 +20,8 @@ class RangeSet:
     __slots__ = ("_ends", "_starts")
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+        self._starts: list[int] = _NONE
+        self._ends: list[int] = _NONE
 
     def __len__(self) -> int:
         """The number of ranges, not of integers."""
@@ -49,6 +52,9 @@ class RangeSet:
         if start >= end:
             return
         starts, ends = self._starts, self._ends
+        if not starts:
+            self._starts, self._ends = [start], [end]
+            return
         first = bisect_left(ends, start)
         last = bisect_right(starts, end)
         if first < last:
@@ -61,10 +67,13 @@ class RangeSet:
         """Remove every integer less than `limit`."""
         starts, ends = self._starts, self._ends
         index = bisect_right(ends, limit)
+        if index == len(ends):
+            self.clear()
+            return
         if index:
             del starts[:index]
             del ends[:index]
-        if starts and starts[0] < limit:
+        if starts[0] < limit:
             starts[0] = limit
 
     def missing(self, start: int, end: int) -> list[tuple[int, int]]:
@@ -84,8 +93,7 @@ class RangeSet:
 
     def clear(self) -> None:
         """Empty the set."""
-        self._starts.clear()
-        self._ends.clear()
+        self._starts = self._ends = _NONE
 
 
 class RangeMap(Generic[T]):
@@ -94,9 +102,9 @@ class RangeMap(Generic[T]):
     __slots__ = ("ends", "starts", "values")
 
     def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        self.values: list[T] = []
+        self.starts: list[int] = _NONE
+        self.ends: list[int] = _NONE
+        self.values: list[T] = _NONE
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -115,7 +123,10 @@ class RangeMap(Generic[T]):
     def insert(self, start: int, end: int, value: T) -> None:
         """Map [start, end), which must overlap nothing, to `value`."""
         starts = self.starts
-        if not starts or start >= starts[-1]:
+        if not starts:
+            self.starts, self.ends, self.values = [start], [end], [value]
+            return
+        if start >= starts[-1]:
             starts.append(start)
             self.ends.append(end)
             self.values.append(value)
@@ -148,6 +159,8 @@ class RangeMap(Generic[T]):
             pieces[-1] = (pieces[-1][0], end, last)
         if len(keep) == 1 and high - low == 1:  # the common case: one range trimmed in place
             starts[low], ends[low] = keep[0][0], keep[0][1]
+        elif not keep and high - low == len(starts):
+            self.starts = self.ends = self.values = _NONE
         else:
             starts[low:high] = [piece[0] for piece in keep]
             ends[low:high] = [piece[1] for piece in keep]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from omtcp.core import fast_retransmit
 from omtcp.core.config import Config, LossRule
 from omtcp.core.copies import Copies
-from omtcp.core.frto import Verdict
+from omtcp.core.frto import Frto, Verdict
 from omtcp.core.ledger import Ledger
 from omtcp.core.losses import Kind, Losses
 from omtcp.core.pings import Pings
@@ -234,7 +234,7 @@ class Recovery:
             subflow.episode.reduced = True
         if doubtful and self.silence.watching and self.has_new_data():
             head = self._lose_by_timeout(subflow, self.losses.first_segment(subflow))
-            subflow.frto.begin(head, subflow.position)
+            subflow.frto = Frto(head, subflow.position)
             subflow.owed = subflow.mss
         else:
             self._lose_by_timeout(subflow, None)

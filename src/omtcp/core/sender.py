@@ -39,7 +39,7 @@ class Sender:
 
     __slots__ = (
         "_alike",
-        "_membership",
+        "_founder",
         "_multipath",
         "_report",
         "_touched",
@@ -88,8 +88,8 @@ class Sender:
         self.buffer = SendBuffer()
         self.board = Scoreboard()
         self.window = SendWindow(self.buffer, self.board)
-        founder = Founder(config, paths, segment_size)
-        self.subflows, first_subflow = founder.begin(first, multipath=multipath)
+        self._founder = Founder(config, paths, segment_size)
+        self.subflows, first_subflow = self._founder.begin(first, multipath=multipath)
         self.pings = Pings(config, self.subflows, self.buffer, report)
         self.ledger = Ledger()
         self.recovery = Recovery(config, self.board, self.ledger, self.subflows, self.pings, report)
@@ -106,17 +106,6 @@ class Sender:
             self.pings.measured = self.coupler.on_sample
         first_subflow.state = PathState.ACTIVE
         self._multipath = multipath
-        self._membership = Membership(
-            founder,
-            self.subflows,
-            multipath=multipath,
-            board=self.board,
-            losses=self.recovery.losses,
-            pings=self.pings,
-            chooser=self.chooser,
-            followers=[self.coupler] if self.coupler is not None else [],
-            report=report,
-        )
         self.transmission = Transmission(
             config,
             self.board,
@@ -254,7 +243,7 @@ class Sender:
             return
         subflow.down_at = now
         if not self._multipath:
-            self._membership.on_link_down(now, subflow)
+            self._membership().on_link_down(now, subflow)
         elif subflow.state is PathState.ACTIVE and any(
             other.usable for other in self.subflows if other is not subflow
         ):
@@ -263,7 +252,7 @@ class Sender:
 
     def on_paths(self, now: int) -> None:
         """Paths were added, removed, drained or undrained, or cost something else now."""
-        self._membership.follow(now, max(self.window.size, 1))
+        self._membership().follow(now, max(self.window.size, 1))
         self.ledger.retain(self.subflows)
         self.transmission.follow()
 
@@ -295,8 +284,25 @@ class Sender:
                 self.ledger.close()
         if self.plain is None:
             self._look_for_silence(now)
-        if not self._multipath:
-            self._membership.settle_alone(now)
+        self._settle_alone(now)
+
+    def _settle_alone(self, now: int) -> None:
+        """If the path of the only subflow may not be used any more, take another one."""
+        if not self._multipath and self.subflows[0].drained:
+            self._membership().settle_alone(now)
+
+    def _membership(self) -> Membership:
+        return Membership(
+            self._founder,
+            self.subflows,
+            multipath=self._multipath,
+            board=self.board,
+            losses=self.recovery.losses,
+            pings=self.pings,
+            chooser=self.chooser,
+            followers=[self.coupler] if self.coupler is not None else [],
+            report=self._report,
+        )
 
     def _watch(self, now: int, pool: Pool) -> None:
         """Have the pool judge itself by what arrived."""
@@ -363,8 +369,8 @@ class Sender:
         if self.plain is None:
             self._look_for_silence(now)
         if not self._multipath:
-            self._membership.on_timeout(self.subflows[0])
-            self._membership.settle_alone(now)
+            self._membership().on_timeout(self.subflows[0])
+        self._settle_alone(now)
         return alive
 
     def evaluate(self, now: int) -> int:

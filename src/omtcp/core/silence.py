@@ -6,6 +6,8 @@ time, far less than a retransmission timeout, and a pause of everything condemns
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from omtcp.core.black_hole import BlackHoles
 from omtcp.core.config import Config
 from omtcp.core.congestion.base import initial_window
@@ -20,6 +22,18 @@ EVIDENCE = 4
 them are lost once in 120 times."""
 
 
+@dataclass(slots=True)
+class Doubt:
+    """What is known of a path that was silent; its subflow has it, from the first time on."""
+
+    probed_at: int = -1
+    """When it was last probed for want of another path to compare it with."""
+    unanswered: int = 0
+    """Segments that it left unanswered while in doubt."""
+    newest: int = 0
+    """The position behind the last of them."""
+
+
 class Silence:
     """Watches every path of one connection."""
 
@@ -27,11 +41,8 @@ class Silence:
         "_black_holes",
         "_config",
         "_losses",
-        "_newest",
         "_pings",
-        "_probed",
         "_subflows",
-        "_unanswered",
         "watching",
     )
 
@@ -46,12 +57,7 @@ class Silence:
         self._subflows = subflows
         self._losses = losses
         self._pings = pings
-        self._black_holes = BlackHoles()
-        self._probed: dict[int, int] = {}
-        self._unanswered: dict[int, int] = {}
-        """Of a path in doubt: how many segments it left unanswered."""
-        self._newest: dict[int, int] = {}
-        """Of a path in doubt: the position behind the last of them."""
+        self._black_holes: BlackHoles | None = None
         self.watching = True
         """Whether silence means anything; it does not to a peer without SACK."""
 
@@ -76,8 +82,8 @@ class Silence:
             if self._others_heard(subflow):
                 silent.append(subflow)  # now: it must not speak against the next one
                 self._doubt(now, subflow)
-            elif self._probed.get(subflow.index, -1) < subflow.heard_at:
-                self._probed[subflow.index] = now
+            elif not _was_probed(subflow):
+                _doubt_of(subflow).probed_at = now
                 self._probe(subflow)
         if silent:  # who is left is judged by other rules
             silent += self.check(now)
@@ -85,7 +91,7 @@ class Silence:
 
     def _doubt(self, now: int, subflow: Subflow) -> None:
         """`subflow` owes an answer: what is overdue goes to the others, and it is asked."""
-        self._unanswered[subflow.index] = 0
+        _doubt_of(subflow).unanswered = 0
         if not subflow.outstanding or self._overdue(now, subflow)[1] >= EVIDENCE:
             self.suspect(now, subflow)
             return
@@ -97,14 +103,13 @@ class Silence:
     def _judge(self, now: int, subflow: Subflow) -> None:
         """Of a path in doubt: more may be overdue, and enough of it makes the path suspect."""
         below, segments = self._overdue(now, subflow)
+        doubt = _doubt_of(subflow)
         if segments:
-            self._unanswered[subflow.index] += segments
+            doubt.unanswered += segments
             self._lose(subflow, below, Kind.SUSPECT)
-            self._newest[subflow.index] = below
+            doubt.newest = below
         condemned_at = self._condemned_at(subflow)
-        if self._unanswered[subflow.index] >= EVIDENCE or (
-            condemned_at is not None and condemned_at <= now
-        ):
+        if doubt.unanswered >= EVIDENCE or (condemned_at is not None and condemned_at <= now):
             self.suspect(now, subflow)
 
     def _overdue(self, now: int, subflow: Subflow) -> tuple[int, int]:
@@ -120,7 +125,7 @@ class Silence:
 
     def _condemned_at(self, subflow: Subflow) -> int | None:
         """When a path in doubt that leaves pings unanswered has left too many."""
-        asked = self._unanswered[subflow.index] + self._pings.unanswered(subflow)
+        asked = _doubt_of(subflow).unanswered + self._pings.unanswered(subflow)
         if asked < EVIDENCE or not self._pings.unanswered(subflow):
             return None
         return self._pings.asked_at(subflow) + subflow.patience(self._config.suspect_floor_ns)
@@ -130,7 +135,7 @@ class Silence:
 
         If it was sent after what made the path doubtful, that was lost, and no more.
         """
-        if position >= self._newest.get(subflow.index, 0):
+        if position >= _doubt_of(subflow).newest:
             self.restore(now, subflow)
 
     def _suspect_at(self, subflow: Subflow) -> int | None:
@@ -188,6 +193,8 @@ class Silence:
 
     def _look_for_black_hole(self, subflow: Subflow) -> None:
         """What `subflow` carried was in vain; perhaps smaller segments are not."""
+        if self._black_holes is None:
+            self._black_holes = BlackHoles()
         smaller = self._black_holes.on_silence(subflow)
         if smaller is not None:
             subflow.resize(smaller)
@@ -198,7 +205,7 @@ class Silence:
         if subflow.state is PathState.ACTIVE:
             subflow.begin_episode()
             subflow.recovery_position = subflow.position
-            self._newest[subflow.index] = subflow.order.edge
+            _doubt_of(subflow).newest = subflow.order.edge
             self._pings.hasten(now, subflow)
         subflow.state = state
         if subflow.silent_since is None:
@@ -308,7 +315,7 @@ class Silence:
             return self._judged_at(subflow)
         if subflow.state is not PathState.ACTIVE:
             return None
-        if self._probed.get(subflow.index, -1) >= subflow.heard_at:
+        if _was_probed(subflow):
             return None
         return self._suspect_at(subflow)
 
@@ -319,3 +326,15 @@ class Silence:
             return condemned_at
         at = subflow.prompted_at(oldest) + subflow.patience(self._config.suspect_floor_ns)
         return at if condemned_at is None else min(at, condemned_at)
+
+
+def _doubt_of(subflow: Subflow) -> Doubt:
+    doubt = subflow.doubt
+    if doubt is None:
+        doubt = subflow.doubt = Doubt()
+    return doubt
+
+
+def _was_probed(subflow: Subflow) -> bool:
+    """Whether it was since it was last heard."""
+    return subflow.doubt is not None and subflow.doubt.probed_at >= subflow.heard_at

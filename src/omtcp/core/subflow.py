@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from omtcp.core.config import MILLISECOND, SECOND
 from omtcp.core.delivery import DeliveryOrder, Episode, LossShare
 from omtcp.core.delivery_rate import DeliveryRate
-from omtcp.core.frto import Frto
+from omtcp.core.frto import NO_FRTO
 from omtcp.core.pacing import Pacer
 from omtcp.core.paths import Tally
 from omtcp.core.prr import ProportionalRateReduction
 from omtcp.core.rack import Rack
 from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
-from omtcp.core.tail_loss_probe import TailLossProbe
+from omtcp.core.tail_loss_probe import NO_PROBE, TailLossProbe
 from omtcp.trace.events import WindowChanged
 from omtcp.wire.train import super_segment_size
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from omtcp.core.congestion.base import CongestionController
     from omtcp.core.pings import Schedule
     from omtcp.core.primary import Record
+    from omtcp.core.silence import Doubt
 
 NO_SENDS: deque[Send] = deque(maxlen=0)
 """Of a path with nothing under way; a deque of its own takes 760 bytes even when it is empty."""
@@ -68,6 +69,7 @@ class Subflow:
         "controller",
         "cost",
         "delivered",
+        "doubt",
         "down_at",
         "drained",
         "episode",
@@ -112,7 +114,12 @@ class Subflow:
     )
 
     def __init__(
-        self, index: int, mss: int, controller: CongestionController, rtt: RttEstimator
+        self,
+        index: int,
+        mss: int,
+        controller: CongestionController,
+        rtt: RttEstimator,
+        tally: Tally | None = None,
     ) -> None:
         self.index = index
         self.mss = mss
@@ -122,7 +129,7 @@ class Subflow:
         self.cost = 0
         self.drained = False
         """Whether the operator lets it carry nothing more, not even pings."""
-        self.tally = Tally()
+        self.tally = tally or Tally()
         """Where its path's traffic is counted, whatever becomes of the connection."""
 
         self.position = 0
@@ -159,8 +166,8 @@ class Subflow:
         """Whether its window was ever cut."""
         self.episode = Episode()
         self.loss_share = LossShare()
-        self.frto = Frto()
-        self.probe = TailLossProbe()
+        self.frto = NO_FRTO
+        self.probe = NO_PROBE
         self.inflated = 0
         """Without SACK: bytes that duplicate ACKs say have left the network."""
         self.owed = 0
@@ -191,6 +198,7 @@ class Subflow:
         self.schedule: Schedule | None = None
         self.record: Record | None = None
         self.audition: Audition | None = None
+        self.doubt: Doubt | None = None
 
     def resize(self, mss: int) -> None:
         """Segments carry `mss` bytes from now on."""
@@ -321,7 +329,8 @@ class Subflow:
             self.tally.resent += size
             if origin.lost_by == "probe":
                 position = origin.position + start - origin.start
-                origin.subflow.probe.on_sent(send, position, min(end, origin.end) - start)
+                stop = position + min(end, origin.end) - start
+                origin.subflow.probe = TailLossProbe(send, position, stop)
         return send
 
     def credit(self, now: int, send: Send, start: int, end: int, was_lost: bool) -> None:

@@ -37,21 +37,16 @@ class TailLossProbe:
 
     __slots__ = ("_answered", "_copy", "_positions")
 
-    def __init__(self) -> None:
-        self._copy: Send | None = None
-        self._positions = 0, 0
+    def __init__(self, copy: Send | None, start: int, end: int) -> None:
+        """`copy` repeats what the subflow has at positions [start, end)."""
+        self._copy = copy
+        self._positions = start, end
         self._answered = False
 
     @property
     def pending(self) -> bool:
         """Whether something is to be learnt about a probe."""
         return self._copy is not None
-
-    def on_sent(self, copy: Send, position: int, size: int) -> None:
-        """`copy` repeats `size` bytes that this subflow has at `position`."""
-        self._copy = copy
-        self._positions = position, position + size
-        self._answered = False
 
     def on_dsack(self, start: int, end: int) -> None:
         """Both copies of [start, end) arrived: if the probe's, nothing was lost (section 7.4.2)."""
@@ -74,3 +69,7 @@ class TailLossProbe:
             self._copy = None
             return self._positions
         return None
+
+
+NO_PROBE = TailLossProbe(None, 0, 0)
+"""Where none was ever needed."""

@@ -84,7 +84,7 @@ class Transmission:
         self._chooser = chooser
         self._pool = pool
         self._report = report
-        self._reinjection = Reinjection(board)
+        self._reinjection = Reinjection(board) if pool is not None else None
         self.redundancy: Redundancy | None = None
         """Set while every path is to carry everything."""
         self._costs_differ = False
@@ -132,7 +132,7 @@ class Transmission:
         else:  # the application is what holds back whoever still has room
             self._not_limited(path for path in self._subflows if path.space >= path.mss)
         if len(self._subflows) > 1:
-            if self._pool is not None and self.redundancy is None and self._reinject(now):
+            if self._reinjection is not None and self._reinject(now, self._reinjection):
                 plan = self._retransmit(now)
                 if plan is not None:
                     return plan
@@ -142,15 +142,15 @@ class Transmission:
                 return Plan(subflow, offset, offset + 1, PING)
         return None
 
-    def _reinject(self, now: int) -> bool:
+    def _reinject(self, now: int, reinjection: Reinjection) -> bool:
         """Whether what keeps everything waiting is to go out again, over another path."""
         board = self._board
-        if board.lost or not board.flights:
+        if self.redundancy is not None or board.lost or not board.flights:
             return False
         window_full = board.nxt < self._window.end
         if window_full and self._window.usable >= self.best.mss:
             return False
-        return self._reinjection.move(now, self._paths(), window_full=window_full)
+        return reinjection.move(now, self._paths(), window_full=window_full)
 
     def _untried_at(self) -> int | None:
         """From when on paths are asked over which nothing was heard yet; None for not at all.
@@ -308,7 +308,7 @@ class Transmission:
             if subflow.paced and (deadline is None or subflow.pacer.ready_at() < deadline):
                 deadline = subflow.pacer.ready_at()
         if len(subflows) > 1:
-            at = self._reinjection.due_at
+            at = self._reinjection.due_at if self._reinjection is not None else None
             if at is not None and (deadline is None or at < deadline):
                 deadline = at
             busy, untried_at = self._window.busy, self._untried_at()
@@ -320,4 +320,5 @@ class Transmission:
 
     def on_timers(self, now: int) -> None:
         """That may have come."""
-        self._reinjection.on_timers(now)
+        if self._reinjection is not None:
+            self._reinjection.on_timers(now)

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from omtcp.core.config import Config, Mode
+from omtcp.core.config import Config, Mode, PrimaryRule
 from omtcp.core.losses import Kind
 from omtcp.core.membership import ROTATE_AFTER
 from omtcp.core.paths import Paths
-from omtcp.core.primary import TRIED, record_of
+from omtcp.core.primary import TRIED, loss_of, record_of
 from omtcp.core.send_buffer import KEPT_BEHIND
 from omtcp.core.sender import Sender
 from omtcp.core.subflow import PathState
@@ -27,6 +27,8 @@ from .sending import MS, MSS, SECOND, settle_rtt
 
 A, B = 0, 1
 WIDE = 1 << 40
+LITERAL = Config(congestion="reno", primary_rule=PrimaryRule.LITERAL)
+"""For this rule alone losses are counted."""
 
 
 class Rig:
@@ -290,14 +292,14 @@ class TestAcknowledgments:
 
     def test_each_path_is_credited_with_what_it_carried(self) -> None:
         """P2, and the loss estimate of P8 hears of it."""
-        rig = Rig(50, 50)
+        rig = Rig(50, 50, config=LITERAL)
         rig.window(A, 4)
         rig.window(B, 4)
         assert [plan[:3] for plan in rig.data()] == [(A, 0, 2), (A, 2, 4), (B, 4, 6), (B, 6, 8)]
         rig.wait(50)
         rig.ack(2, (4, 7))
         assert [subflow.delivered for subflow in rig.sender.subflows] == [2 * MSS, 3 * MSS]
-        observed = [record_of(subflow).loss.observed_bytes for subflow in rig.sender.subflows]
+        observed = [loss_of(subflow).observed_bytes for subflow in rig.sender.subflows]
         assert observed == [2 * MSS, 3 * MSS]
 
     def test_settling_without_news_changes_nothing(self) -> None:
@@ -308,9 +310,9 @@ class TestAcknowledgments:
 
 
 class TestRetransmission:
-    def lossy(self) -> Rig:
+    def lossy(self, config: Config | None = None) -> Rig:
         """A's first segment is lost, the rest of its window arrived."""
-        rig = Rig(50, 50)
+        rig = Rig(50, 50, config=config)
         rig.window(A, 10)
         rig.window(B, 2)
         rig.data()
@@ -341,19 +343,19 @@ class TestRetransmission:
             subflow.in_flight -= 100 * MSS
 
     def test_a_reduction_is_a_loss_event_of_its_path(self) -> None:
-        rig = self.lossy()
-        events = [record_of(subflow).loss.events for subflow in rig.sender.subflows]
+        rig = self.lossy(LITERAL)
+        events = [loss_of(subflow).events for subflow in rig.sender.subflows]
         assert events == [1, 0]
 
     def test_a_timeout_is_one_too(self) -> None:
-        rig = Rig(50)
+        rig = Rig(50, config=LITERAL)
         rig.poll()
         rig.wait(250)
         rig.sender.on_timers(rig.now)
-        assert record_of(rig.sender.subflows[A]).loss.events == 1
+        assert loss_of(rig.sender.subflows[A]).events == 1
 
     def test_so_is_a_loss_found_by_time(self) -> None:
-        rig = Rig(40)
+        rig = Rig(40, config=LITERAL)
         rig.window(A, 2)
         rig.poll()
         rig.wait(40)
@@ -361,7 +363,7 @@ class TestRetransmission:
         rig.wait(10)
         rig.sender.on_timers(rig.now)
         assert rig.of(LossDetected)
-        assert record_of(rig.sender.subflows[A]).loss.events == 1
+        assert loss_of(rig.sender.subflows[A]).events == 1
 
     def test_a_probe_asks_another_path(self) -> None:
         rig = Rig(50, 50)
