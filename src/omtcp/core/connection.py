@@ -8,26 +8,27 @@ The methods come in four kinds, and time enters only as `now`, in nanoseconds, n
   the above, call `poll_transmit` and `poll_event` until they say None, then arm one timer;
 - properties.
 
-What is sent and how is in `sender`, what is received in `receive`, which transitions exist in
-`state`. This file only joins them.
+How it is opened is in `opening`, what a segment means in `arrival`, what is sent and how in
+`sender`, what is received in `receive`, what is done at intervals in `upkeep`, and which
+transitions exist in `state`. This file only joins them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from omtcp.core.acknowledgment import AckIntake
+from omtcp.core.arrival import Meaning, meaning, meaning_to_listener, meaning_to_opener
 from omtcp.core.challenges import Challenges
 from omtcp.core.composer import Composer
-from omtcp.core.config import SECOND, Config, Mode, Policy
+from omtcp.core.config import Config, Mode, Policy
 from omtcp.core.events import Closed, Drained, EndOfStream, Established, Event, Readable
+from omtcp.core.flow import Flow
 from omtcp.core.handshake import MINIMUM_MSS
 from omtcp.core.opening import Opening
 from omtcp.core.paths import Paths
-from omtcp.core.probes import Probes
 from omtcp.core.receive import Receiver
 from omtcp.core.send_buffer import Buffer
 from omtcp.core.sender import Sender
@@ -35,48 +36,19 @@ from omtcp.core.state import SYNCHRONIZED, Input, State, advance
 from omtcp.core.timers import Timer, TimerTable
 from omtcp.core.timestamps import OrderedTimestamps
 from omtcp.core.transmission import PING
+from omtcp.core.upkeep import Upkeep
 from omtcp.errors import LocalError, OmtcpError, PeerResetError, PeerTimeoutError
 from omtcp.trace import events as trace
 from omtcp.wire.seq import SEQ_MODULUS, seq_add
-from omtcp.wire.tcp import ACK, FIN, RST, SYN, Segment
-
-PROBE_MAX_NS = 60 * SECOND
+from omtcp.wire.tcp import ACK, FIN, Segment
 
 
-class Flow(NamedTuple):
-    """The two ends, as seen from here; addresses are 4 or 16 bytes."""
+class Remains(NamedTuple):
+    """What is known in TIME-WAIT of a sender that had nothing left to do."""
 
-    local: bytes
-    local_port: int
-    remote: bytes
-    remote_port: int
-
-    @property
-    def octets(self) -> bytes:
-        """All of it in a fixed form, to be hashed."""
-        ports = self.local_port << 16 | self.remote_port
-        return self.local + self.remote + ports.to_bytes(4, "big")
-
-    @property
-    def version(self) -> int:
-        """Of IP."""
-        return 4 if len(self.local) == 4 else 6
-
-    @property
-    def remote_text(self) -> str:
-        """The remote address as people write it."""
-        return str(ip_address(self.remote))
-
-    @property
-    def local_text(self) -> str:
-        """The local address as people write it."""
-        return str(ip_address(self.local))
-
-    @property
-    def peer(self) -> str:
-        """The remote end in text, as 192.0.2.1:80 or [2001:db8::1]:80."""
-        text = self.remote_text if self.version == 4 else f"[{self.remote_text}]"
-        return f"{text}:{self.remote_port}"
+    nxt: int
+    path: int
+    slack_ns: int
 
 
 class Connection:
@@ -87,21 +59,20 @@ class Connection:
         "_challenges",
         "_closing",
         "_composer",
-        "_control",
         "_dirty",
-        "_end",
         "_events",
-        "_last_slack_ns",
         "_notify_below",
         "_now",
         "_opening",
+        "_outbox",
         "_paths",
-        "_probes",
         "_random",
         "_receiver",
+        "_remains",
         "_sink",
         "_timers",
         "_timestamps",
+        "_upkeep",
         "_written",
         "config",
         "flow",
@@ -148,17 +119,15 @@ class Connection:
         self._written: list[Buffer] = []
         self._closing = False
         self._timers = TimerTable()
-        self._probes = Probes(config, self._timers)
-        self._control: list[tuple[int, Segment]] = []
+        self._outbox: list[tuple[int, Segment]] = []
+        self._opening = Opening(config, paths, self._composer, self._timers, self._outbox)
+        self._upkeep: Upkeep | None = None
         self._events: list[Event] = []
-        self._opening = Opening(paths)
         self._acks: AckIntake | None = None
         self._challenges: Challenges | None = None
         self._notify_below: int | None = None
         self._dirty = False
-        self._end = 0
-        """Where our stream ended, and what `slack_ns` was, once the sender is gone."""
-        self._last_slack_ns = 0
+        self._remains: Remains | None = None
 
     # Opening
 
@@ -186,25 +155,13 @@ class Connection:
         """Send a SYN."""
         self._now = now
         self._advance(Input.SEND_SYN)
-        self._begin_handshake(now)
-
-    def _begin_handshake(self, now: int) -> None:
-        self._send_syn(now)
-        self._timers.set(Timer.HANDSHAKE, now + self._opening.wait_ns)
-
-    def _send_syn(self, now: int) -> None:
-        """The SYN or SYN-ACK, each attempt over the next path."""
-        path = self._opening.next_path()
-        segment = self._composer.syn(now, self.config, self._paths[path].size)
-        self._opening.sent(now, segment.timestamps[0] if segment.timestamps else None)
-        self._control.append((path, segment))
+        self._opening.begin(now)
 
     def _establish(self, now: int, segment: Segment) -> AckIntake:
         """The peer's acknowledgment of our SYN came."""
         rtt_ns = self._opening.on_answer(now, segment.timestamps and segment.timestamps[1])
         agreement = self._composer.agreement
         assert agreement is not None
-        self._timers.stop(Timer.HANDSHAKE)
         paths = sum(path.open for path in self._paths)
         if not agreement.sack and paths > 1:
             self._report(trace.MultipathDisabled("no SACK-permitted in the peer's SYN"))  # P1
@@ -230,12 +187,17 @@ class Connection:
         if self._closing:
             sender.close()
             self._advance(Input.CLOSE)
-        self._timers.set(Timer.PRIMARY, now + sender.chooser.next_interval_ns())
         if self._sink:
             self._report(trace.ConnectionOpened(self.flow.peer, paths))
-            self._timers.set(Timer.METRICS, now + self.config.metrics_interval_ns)
-        self._probes.on_heard(now)
-        self._probes.arm_keepalive(now)
+        self._upkeep = Upkeep(
+            self.config,
+            sender,
+            self._composer,
+            self._timers,
+            self._outbox,
+            sampled=self._sink is not None,
+        )
+        self._upkeep.begin(now)
         self._events.append(Established())
         return acks
 
@@ -245,96 +207,26 @@ class Connection:
         """Take in a segment of this flow; its checksum has been verified."""
         self._now = now
         self._dirty = True
+        composer = self._composer
         if self.state in SYNCHRONIZED:
-            self._on_segment(now, segment)
-        elif self.state is State.LISTEN:
-            self._on_listen(now, segment)
+            start = composer.received_offset(segment.seq)
+            judged = meaning(self.state, composer, self._receiver, self._timestamps, start, segment)
+            if judged is Meaning.TRAFFIC:
+                if self._upkeep is not None:
+                    self._upkeep.on_heard(now)
+                if self._on_ack(now, start, segment) and (segment.length or segment.flags & FIN):
+                    self._on_payload(now, start, segment)
+            elif judged is Meaning.OUTSIDE:
+                self._on_outside(now, start, segment)
+            else:
+                self._on_other(now, judged, segment)
         elif self.state is State.SYN_SENT:
-            self._on_syn_sent(now, segment)
+            self._on_other(now, meaning_to_opener(composer, segment), segment)
+        elif self.state is State.LISTEN:
+            self._on_other(now, meaning_to_listener(segment), segment)
 
-    def _on_listen(self, now: int, segment: Segment) -> None:
-        if segment.flags & (SYN | ACK | RST) != SYN:
-            return
-        self._composer.synchronize(segment, self.config, self.flow.version)
-        self._advance(Input.RECV_SYN)
-        self._begin_handshake(now)
-
-    def _on_syn_sent(self, now: int, segment: Segment) -> None:
-        """RFC 9293 section 3.10.7.3."""
-        acceptable = segment.flags & ACK and segment.ack == seq_add(self._composer.iss, 1)
-        if segment.flags & ACK and not acceptable:
-            if not segment.flags & RST:
-                self._refuse(segment)
-            return
-        if segment.flags & RST:
-            if acceptable:
-                self._finish(PeerResetError("connection refused"), Input.RECV_RST)
-            return
-        if not segment.flags & SYN:
-            return
-        self._composer.synchronize(segment, self.config, self.flow.version)
-        if acceptable:
-            self._on_syn_ack(now, segment)
-        else:
-            self._advance(Input.RECV_SYN)
-            self._begin_handshake(now)
-
-    def _on_syn_ack(self, now: int, segment: Segment) -> None:
-        self._advance(Input.RECV_SYN_ACK)
-        self._establish(now, segment).update_window(segment, 0, 0, scaled=False)
-        self._receiver.ack_now = True
-
-    def _on_segment(self, now: int, segment: Segment) -> None:
-        """RFC 9293 section 3.10.7.4, with RFC 5961 against blind attacks."""
-        receiver = self._receiver
-        start = self._composer.received_offset(segment.seq)
-        flags = segment.flags
-        if not self._acceptable(start, segment):
-            if not flags & RST:
-                self._on_unacceptable(now, start, segment)
-            return
-        if flags & RST:
-            if start == receiver.rcv_nxt:
-                self._finish(PeerResetError("connection reset by the peer"), Input.RECV_RST)
-            else:
-                self._challenge(now)  # RFC 5961 section 3.2
-            return
-        if flags & SYN:
-            self._on_repeated_syn(now, segment)
-            return
-        if not flags & ACK:
-            return
-        self._probes.on_heard(now)
-        if not self._on_ack(now, start, segment):
-            return
-        if segment.length or flags & FIN:
-            self._on_payload(now, start, segment)
-
-    def _acceptable(self, start: int, segment: Segment) -> bool:
-        """Sequence number and PAWS (RFC 9293 section 3.10.7.4, RFC 7323 section 5.3)."""
-        receiver = self._receiver
-        left = receiver.rcv_nxt
-        length = segment.length + (segment.flags & FIN)
-        if start != left or length:
-            right = left + receiver.window
-            if length == 0:
-                inside = left <= start < right
-            else:
-                inside = start < right and start + length > left
-            if not inside:
-                return False
-        agreement = self._composer.agreement
-        if segment.timestamps and agreement and agreement.timestamps:
-            return self._timestamps.accept(segment.timestamps[0], start <= left) or bool(
-                segment.flags & RST
-            )
-        return True
-
-    def _on_unacceptable(self, now: int, start: int, segment: Segment) -> None:
+    def _on_outside(self, now: int, start: int, segment: Segment) -> None:
         """Answer with an ACK; a duplicate's range goes into it (RFC 2883)."""
-        if segment.flags & SYN and self.state is State.SYN_RECEIVED:
-            self._on_repeated_syn(now, segment)
-            return
         if segment.length and start + segment.length <= self._receiver.rcv_nxt:
             self._receiver.on_data(now, start, segment.payload)
         if segment.length or segment.flags & FIN:
@@ -346,23 +238,35 @@ class Connection:
         if segment.flags & ACK and self.sender is not None:
             self._on_ack(now, start, segment)
 
+    def _on_other(self, now: int, judged: Meaning, segment: Segment) -> None:
+        """What concerns the connection as such, rather than what it carries."""
+        if judged is Meaning.SUSPICIOUS:
+            self._challenge(now)
+        elif judged is Meaning.RESET:
+            opening = self.state is State.SYN_SENT
+            why = "connection refused" if opening else "connection reset by the peer"
+            self._finish(PeerResetError(why), Input.RECV_RST)
+        elif judged is Meaning.IMPOSSIBLE:
+            self._refuse(segment)
+        elif judged is Meaning.SYN:
+            self._composer.synchronize(segment, self.config, self.flow.version)
+            self._advance(Input.RECV_SYN)
+            self._opening.begin(now)
+        elif judged is Meaning.SYN_AGAIN:
+            self._opening.send(now)
+        elif judged is Meaning.SYN_ACK:
+            if self.state is State.SYN_SENT:
+                self._composer.synchronize(segment, self.config, self.flow.version)
+            self._advance(Input.RECV_SYN_ACK)
+            self._establish(now, segment).update_window(segment, 0, 0, scaled=False)
+            self._receiver.ack_now = True
+
     def _challenge(self, now: int) -> None:
         """Answer what makes no sense with an ACK of what does, but not without end."""
         if self._challenges is None:
             self._challenges = Challenges()
         if self._challenges.allow(now):
             self._receiver.ack_now = True
-
-    def _on_repeated_syn(self, now: int, segment: Segment) -> None:
-        composer = self._composer
-        if self.state is not State.SYN_RECEIVED:
-            self._challenge(now)  # RFC 5961 section 4.2
-        elif not segment.flags & ACK:
-            self._send_syn(now)
-        elif segment.seq == composer.irs and segment.ack == seq_add(composer.iss, 1):
-            self._on_syn_ack(now, segment)  # both ends opened at once, RFC 9293 figure 8
-        else:
-            self._refuse(segment)
 
     def _on_ack(self, now: int, start: int, segment: Segment) -> bool:
         """Take the acknowledgment in; False when the rest of the segment is to be ignored."""
@@ -474,7 +378,7 @@ class Connection:
         if self.state is State.CLOSED:
             return
         if self.state in SYNCHRONIZED and self.state is not State.TIME_WAIT:
-            self._control.append((self._path, self._composer.reset(self._nxt)))
+            self._outbox.append((self._path, self._composer.reset(self._nxt)))
         self._finish(None, Input.ABORT, reason="aborted")
 
     def notify_below(self, mark: int | None) -> None:
@@ -496,7 +400,9 @@ class Connection:
     @property
     def slack_ns(self) -> int:
         """For how long ACKs may wait to be read together: a tenth of the round trip."""
-        return self.sender.best.rtt.srtt_ns // 10 if self.sender else self._last_slack_ns
+        if self.sender is None:
+            return self._remains.slack_ns if self._remains else 0
+        return self.sender.best.rtt.srtt_ns // 10
 
     @property
     def over(self) -> bool:
@@ -524,8 +430,8 @@ class Connection:
         self._now = now
         if self._dirty:
             self._settle(now)
-        while self._control:
-            path, segment = self._control.pop(0)
+        while self._outbox:
+            path, segment = self._outbox.pop(0)
             if self._paths[path].open:
                 return Transmit(self, path, segment, segment.length or 1)
         sender = self.sender
@@ -535,12 +441,12 @@ class Connection:
                 if self._notify_below is not None and self.unsent <= self._notify_below:
                     self._notify_below = None
                     self._events.append(Drained())
-                if plan.kind != PING:
-                    self._probes.on_data()
+                if plan.kind != PING and self._upkeep is not None:
+                    self._upkeep.on_data()
                 segment = self._composer.data(now, plan, sender)
                 return self._transmit(plan.subflow.index, segment, plan.subflow.mss)
-            if sender.window.stalled:
-                self._probes.arm_persist(now, sender.best.rtt.rto_ns)
+            if sender.window.stalled and self._upkeep is not None:
+                self._upkeep.arm_persist(now)
         if self._receiver.ack_now and self.state in SYNCHRONIZED:
             path = self._path
             if self._paths[path].open:
@@ -563,8 +469,8 @@ class Connection:
             self._advance(Input.RECV_ACK_OF_FIN)
             self._after_transition(now)
         self._arm_ack(now)
-        if sender.window.busy:
-            self._arm_busy(now)
+        if sender.window.busy and self._upkeep is not None:
+            self._upkeep.arm(now)
 
     def _transmit(self, path: int, segment: Segment, segment_size: int = 1) -> Transmit:
         if segment.flags & ACK:
@@ -575,16 +481,20 @@ class Connection:
 
     @property
     def _nxt(self) -> int:
-        return self.sender.board.nxt if self.sender else self._end
+        if self.sender is None:
+            return self._remains.nxt if self._remains else 0
+        return self.sender.board.nxt
 
     @property
     def _path(self) -> int:
         """Where control segments go."""
-        return self.sender.best.index if self.sender else self._opening.path
+        if self.sender is None:
+            return self._remains.path if self._remains else self._opening.path
+        return self.sender.best.index
 
     def _refuse(self, segment: Segment) -> None:
         """Answer an impossible ACK (RFC 9293 section 3.10.7.3)."""
-        self._control.append((self._path, self._composer.refusal(segment)))
+        self._outbox.append((self._path, self._composer.refusal(segment)))
 
     # Time
 
@@ -609,77 +519,29 @@ class Connection:
             self._on_timer(now, timer)
 
     def _on_timer(self, now: int, timer: Timer) -> None:
-        sender = self.sender
         if timer is Timer.HANDSHAKE:
-            self._opening.timeouts += not self._opening.spreading
-            if self._opening.timeouts > self.config.syn_retries:
+            if not self._opening.on_timer(now):
                 self._give_up("no answer to SYN")
-            else:
-                self._begin_handshake(now)
         elif timer is Timer.TIME_WAIT:
             self._on_patience_over(now)
         elif timer is Timer.DELAYED_ACK:
             self._receiver.ack_now = True
-        elif sender is None:
-            return
-        elif timer is Timer.PRIMARY:
-            interval = sender.evaluate(now)
-            if sender.window.busy:
-                self._timers.set(Timer.PRIMARY, now + interval)
-        elif timer is Timer.METRICS:
-            sender.report_metrics()
-            if sender.window.busy:
-                self._timers.set(Timer.METRICS, now + self.config.metrics_interval_ns)
-        elif timer is Timer.PERSIST:
-            self._on_persist(now, sender)
-        elif timer is Timer.KEEPALIVE:
-            self._on_keepalive(now, sender)
+        elif self._upkeep is not None and (why := self._upkeep.on_timer(now, timer)):
+            self._give_up(why)
 
     def _on_patience_over(self, now: int) -> None:
         """In FIN-WAIT-2 patience starts anew with whatever the peer still has to say."""
-        at = self._probes.heard_at + self.config.orphan_timeout_ns
-        if self.state is State.FIN_WAIT_2 and at > now:
-            self._timers.set(Timer.TIME_WAIT, at)
-        else:
-            self._finish(None, Input.TIMEOUT)
-
-    def _arm_busy(self, now: int) -> None:
-        """What only a connection with data under way needs."""
-        timers = self._timers
-        if timers.get(Timer.PRIMARY) is None:
-            assert self.sender is not None
-            timers.set(Timer.PRIMARY, now + self.sender.chooser.next_interval_ns())
-        if self._sink and timers.get(Timer.METRICS) is None:
-            timers.set(Timer.METRICS, now + self.config.metrics_interval_ns)
+        if self.state is State.FIN_WAIT_2 and self._upkeep is not None:
+            at = self._upkeep.heard_at + self.config.orphan_timeout_ns
+            if at > now:
+                self._timers.set(Timer.TIME_WAIT, at)
+                return
+        self._finish(None, Input.TIMEOUT)
 
     def _arm_ack(self, now: int) -> None:
         at = self._receiver.ack_deadline
         if at is not None and self._timers.get(Timer.DELAYED_ACK) is None:
             self._timers.set(Timer.DELAYED_ACK, at)
-
-    def _on_persist(self, now: int, sender: Sender) -> None:
-        if not sender.window.stalled:
-            return
-        if self._probes.window_closed_for_good(now):
-            self._give_up("the peer's window stays closed")
-        elif sender.window.usable > 0 and not sender.board.lost:
-            sender.window.override = True
-        else:
-            self._probe(sender)
-            self._probes.arm_persist(now, sender.best.rtt.rto_ns)
-
-    def _on_keepalive(self, now: int, sender: Sender) -> None:
-        if self._probes.keepalive_due(now, sender.window.busy):
-            if self._probes.peer_gone(now):
-                self._give_up("the peer is gone")
-            else:
-                self._probe(sender)
-
-    def _probe(self, sender: Sender) -> None:
-        """Repeat an old byte: the answer tells the window, or that the peer is there."""
-        self._probes.on_sent()
-        segment = self._composer.old_byte(sender.board.una - 1, sender)
-        self._control.append((sender.best.index, segment))
 
     def _give_up(self, why: str) -> None:
         self._finish(PeerTimeoutError(why), Input.TIMEOUT, "timeout")
@@ -706,11 +568,9 @@ class Connection:
         """All was sent and arrived: to wait for a FIN that is repeated takes no sender."""
         sender = self.sender
         if sender is not None:
-            self._end = sender.board.nxt
-            self._last_slack_ns = self.slack_ns
-            self._opening.path = sender.best.index
+            self._remains = Remains(sender.board.nxt, sender.best.index, self.slack_ns)
             sender.retire()
-        self.sender = self._acks = None
+        self.sender = self._acks = self._upkeep = None
 
     def _finish(
         self, error: OmtcpError | None, event: Input | None, reason: str | None = None

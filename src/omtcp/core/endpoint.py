@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from omtcp.core.agenda import Agenda
 from omtcp.core.config import Config, Mode, Policy
-from omtcp.core.connection import Connection, Flow
+from omtcp.core.connection import Connection
 from omtcp.core.cookies import Cookies
+from omtcp.core.flow import Flow
 from omtcp.core.handshake import scale_for
 from omtcp.core.isn import initial_sequence_number
 from omtcp.core.paths import Path, Paths, check_cost

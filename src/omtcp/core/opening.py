@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from omtcp.core.config import MILLISECOND
+from omtcp.core.composer import Composer
+from omtcp.core.config import MILLISECOND, Config
 from omtcp.core.paths import Paths
 from omtcp.core.rtt import INITIAL_RTO_NS
+from omtcp.core.timers import Timer, TimerTable
+from omtcp.wire.tcp import Segment
 
 STAGGER_NS = 50 * MILLISECOND
 """Between the attempts of the first round."""
@@ -31,16 +34,31 @@ class Opening:
 
     __slots__ = (
         "_attempts",
+        "_composer",
+        "_config",
         "_first",
+        "_outbox",
         "_paths",
-        "_sent_at",
+        "_timers",
         "path",
         "staggered",
         "timeouts",
     )
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(
+        self,
+        config: Config,
+        paths: Paths,
+        composer: Composer,
+        timers: TimerTable,
+        outbox: list[tuple[int, Segment]],
+    ) -> None:
+        """What is to be sent goes into `outbox`, with its path."""
+        self._config = config
         self._paths = paths
+        self._composer = composer
+        self._timers = timers
+        self._outbox = outbox
         self.path = 0
         """The path that was answered; before, where the last attempt went or the first will go."""
         self.staggered = False
@@ -55,19 +73,31 @@ class Opening:
         self._first = self.path = path
         self.staggered = staggered
 
-    def next_path(self) -> int:
-        """The path for another SYN.
+    def begin(self, now: int) -> None:
+        """Send a SYN or SYN-ACK, and another one if nobody answers in time."""
+        self.send(now)
+        self._timers.set(Timer.HANDSHAKE, now + self.wait_ns)
+
+    def send(self, now: int) -> None:
+        """The SYN or SYN-ACK, each attempt over the next path.
 
         Where there is none to send it over, it is the last one, which may carry nothing.
         """
         order = self._paths.rotation(self._first)
         if order:
             self.path = order[len(self._attempts) % len(order)]
-        return self.path
-
-    def sent(self, now: int, stamp: int | None) -> None:
-        """It left over `path`."""
+        segment = self._composer.syn(now, self._config, self._paths[self.path].size)
+        stamp = segment.timestamps[0] if segment.timestamps else None
         self._attempts.append(Attempt(self.path, now, stamp))
+        self._outbox.append((self.path, segment))
+
+    def on_timer(self, now: int) -> bool:
+        """No answer came in time: try again; False if that was the last time."""
+        self.timeouts += not self.spreading
+        if self.timeouts > self._config.syn_retries:
+            return False
+        self.begin(now)
+        return True
 
     @property
     def spreading(self) -> bool:
@@ -86,6 +116,7 @@ class Opening:
 
         None when it is not clear which attempt was answered (Karn's rule, RFC 6298 section 3).
         """
+        self._timers.stop(Timer.HANDSHAKE)
         answered = [attempt for attempt in self._attempts if attempt.stamp == echoed]
         if echoed is None or not answered:
             answered = self._attempts

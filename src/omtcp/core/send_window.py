@@ -63,11 +63,14 @@ class SendWindow:
 
         What is lost waits too: a receiver may take room back (RFC 9293 section 3.8.6).
         """
-        return self.busy and not self._board.flights
+        board = self._board
+        return board.una < self._buffer.end + self.closing and not board.flights
 
     def look(self) -> None:
         """Remember how wide it has been."""
-        self._widest = max(self._widest, self.size)
+        size = self.right - self._board.una
+        if size > self._widest:
+            self._widest = size
 
     @property
     def hungry(self) -> bool:

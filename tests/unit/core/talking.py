@@ -6,8 +6,9 @@ from dataclasses import replace
 from random import Random
 
 from omtcp.core.config import Config
-from omtcp.core.connection import Connection, Flow, Transmit
+from omtcp.core.connection import Connection, Transmit
 from omtcp.core.events import Event
+from omtcp.core.flow import Flow
 from omtcp.core.paths import Paths
 from omtcp.core.state import State
 from omtcp.trace.events import Event as TraceEvent
