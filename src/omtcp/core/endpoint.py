@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 from omtcp.core.agenda import Agenda
 from omtcp.core.config import Config, Mode, Policy
 from omtcp.core.connection import Connection
-from omtcp.core.cookies import Cookies
 from omtcp.core.flow import Flow
-from omtcp.core.handshake import scale_for
 from omtcp.core.isn import initial_sequence_number
 from omtcp.core.paths import Path, Paths, check_cost
 from omtcp.core.state import State
+from omtcp.core.strangers import Reply, Strangers
 from omtcp.errors import LocalError
 from omtcp.trace.events import (
     NO_CONNECTION,
@@ -35,25 +33,15 @@ from omtcp.trace.events import (
 )
 from omtcp.wire.icmp import IcmpKind, IcmpMessage
 from omtcp.wire.seq import seq_add
-from omtcp.wire.tcp import ACK, FIN, RST, SYN, Segment
+from omtcp.wire.tcp import ACK, RST, SYN, Segment
 
 EPHEMERAL_FIRST = 49_152
 """RFC 6335 section 6."""
 
-REPLIES_MOST = 256
-"""Segments to those who are no connection that wait to be sent; to more, nothing is answered."""
 CALM = 4
 """The part of the backlog up to which a SYN is answered over several paths if need be."""
 
 _HEADERS = {4: 40, 6: 60}
-
-
-class Reply(NamedTuple):
-    """A segment that belongs to no connection: the RST to a stray one, or a cookie."""
-
-    flow: Flow
-    segment: Segment
-    path: int = 0
 
 
 class Endpoint:
@@ -86,7 +74,8 @@ class Endpoint:
         self._random = random
         self._sink = sink
         self._secret = secret
-        self.cookies = Cookies(secret, self._version)
+        self._strangers = Strangers(config, self._version, self.paths, secret)
+        self.cookies = self._strangers.cookies
         self._ports: set[int] = set()
         self.connections: dict[tuple[int, bytes, int], Connection] = {}
         self._half_open: dict[Connection, None] = {}
@@ -96,7 +85,6 @@ class Endpoint:
         self._identities = 0
         self._ready: OrderedDict[Connection, None] = OrderedDict()
         """Longest waiting first; unlike with a dict it costs nothing to take that one out."""
-        self._replies: deque[Reply] = deque()
         self._agenda = Agenda[Connection]()
         self._accepted: deque[Connection] = deque()
 
@@ -185,18 +173,18 @@ class Endpoint:
 
         Nobody is answered while no path may be used.
         """
+        flow = Flow(self.address, segment.destination_port, source, segment.source_port)
         wanted = segment.flags & (SYN | ACK | RST) == SYN
         if not wanted or segment.destination_port not in self._ports:
-            resumed = self._resume(now, source, segment, path)
+            resumed = self._resume(now, flow, segment, path)
             if resumed is None:
-                self._refuse(source, segment, path)
+                self._strangers.refuse(flow, segment, path)
             return resumed
         if not self.paths.rotation():
             return None
-        flow = Flow(self.address, segment.destination_port, source, segment.source_port)
         path = self._preferred(path)
         if self.crowded:
-            self._answer_with_cookie(now, flow, segment, path)
+            self._strangers.offer_cookie(now, flow, segment, path)
             return None
         connection = self._add(now, flow)
         # While many knock they get one answer each.
@@ -218,36 +206,10 @@ class Endpoint:
         """
         return 0 if self.config.mode is Mode.SINGLE else path
 
-    def _answer_with_cookie(self, now: int, flow: Flow, syn: Segment, path: int) -> None:
-        """Too many handshakes are under way to remember another one."""
-        order = self.paths.rotation(path)
-        if not order or len(self._replies) >= REPLIES_MOST:
-            return
-        config = self.config
-        if not config.timestamps:
-            syn.timestamps = None
-        iss, _, stamp = self.cookies.bake(now, flow.octets, syn)
-        answer = Segment(
-            source_port=flow.local_port,
-            destination_port=flow.remote_port,
-            seq=iss,
-            ack=seq_add(syn.seq, 1),
-            flags=SYN | ACK,
-            window=min(config.receive_buffer, 0xFFFF),
-            mss=self.paths[order[0]].size,
-        )
-        if stamp is not None and syn.timestamps is not None:
-            answer.timestamps = (stamp, syn.timestamps[0])
-            answer.sack_permitted = config.sack and syn.sack_permitted
-            if syn.window_scale is not None:
-                answer.window_scale = scale_for(config.receive_buffer_max)
-        self._replies.append(Reply(flow, answer, order[0]))
-
-    def _resume(self, now: int, source: bytes, ack: Segment, path: int) -> Connection | None:
+    def _resume(self, now: int, flow: Flow, ack: Segment, path: int) -> Connection | None:
         """The connection of which `ack` brings the cookie back, if it does."""
         if ack.flags & (SYN | ACK | RST) != ACK or ack.destination_port not in self._ports:
             return None
-        flow = Flow(self.address, ack.destination_port, source, ack.source_port)
         syn = self.cookies.taste(now, flow.octets, ack)
         order = self.paths.rotation(self._preferred(path))
         if syn is None or not order:
@@ -256,25 +218,6 @@ class Endpoint:
         connection.resume(now, syn, order[0], self.cookies.stamp_base(flow.octets))
         self._half_open[connection] = None  # for a moment: the ACK follows
         return connection
-
-    def _refuse(self, source: bytes, segment: Segment, path: int) -> None:
-        """RST to a segment that belongs to nobody (RFC 9293 section 3.10.7.1)."""
-        flags = segment.flags
-        if flags & RST or len(self._replies) >= REPLIES_MOST:
-            return
-        length = segment.length + bool(flags & SYN) + bool(flags & FIN)
-        answer = Segment(
-            source_port=segment.destination_port,
-            destination_port=segment.source_port,
-            seq=segment.ack if flags & ACK else 0,
-            ack=0 if flags & ACK else seq_add(segment.seq, length),
-            flags=RST if flags & ACK else RST | ACK,
-            window=0,
-        )
-        flow = Flow(self.address, segment.destination_port, source, segment.source_port)
-        order = self.paths.rotation(path)
-        if order:
-            self._replies.append(Reply(flow, answer, order[0]))
 
     def handle_icmp(self, now: int, message: IcmpMessage) -> bool:
         """Take in an ICMP error about a packet of ours; what cannot be ours is ignored.
@@ -411,7 +354,7 @@ class Endpoint:
 
     def poll_reply(self) -> Reply | None:
         """The next segment that belongs to no connection."""
-        return self._replies.popleft() if self._replies else None
+        return self._strangers.poll_reply()
 
     def poll_ready(self) -> list[Connection]:
         """Connections that may have segments or events, each named once per call."""

@@ -15,9 +15,10 @@ from typing import TypeVar
 
 from omtcp.core.config import SECOND
 from omtcp.core.connection import Connection, Transmit
-from omtcp.core.endpoint import Endpoint, Reply
+from omtcp.core.endpoint import Endpoint
 from omtcp.core.events import Closed, Event
 from omtcp.core.paths import Paths
+from omtcp.core.strangers import Reply
 from omtcp.errors import LocalError, PathError, WireError
 from omtcp.net.doorman import Doorman, is_syn
 from omtcp.net.tun import PACKET_SIZE, PayloadError, Tun

@@ -10,8 +10,9 @@ import pytest
 
 from omtcp.core.config import Config
 from omtcp.core.connection import Connection
-from omtcp.core.endpoint import REPLIES_MOST, Endpoint
+from omtcp.core.endpoint import Endpoint
 from omtcp.core.state import State
+from omtcp.core.strangers import REPLIES_MOST
 from omtcp.errors import LocalError
 from omtcp.wire.seq import seq_add
 from omtcp.wire.tcp import ACK, FIN, RST, SYN, Segment
