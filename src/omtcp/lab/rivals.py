@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from signal import SIGINT
 from types import TracebackType
@@ -12,7 +11,8 @@ from omtcp.errors import SetupError
 from omtcp.lab.content import Content
 from omtcp.lab.kernel_server import Service
 from omtcp.lab.network import Network, in_url
-from omtcp.lab.processes import Process, python_module
+from omtcp.lab.processes import Process
+from omtcp.lab.receiver import Receiver
 from omtcp.lab.sink import Job
 
 _PORT = 8081
@@ -23,19 +23,22 @@ _PATIENCE_S = 30.0
 class Rivals:
     """Bulk downloads from the competing servers to the measured connection's client.
 
-    A context manager; `start` the receivers, `finish` gives what they received.
+    A context manager; `receivers` are to begin with the measured one, `finish` gives what they
+    received.
     """
 
     def __init__(self, network: Network, content: Content) -> None:
         self._network = network
         self._content = content
         self._processes: list[Process] = []
-        self._sinks: list[Process] = []
+        self.receivers: list[Receiver] = []
 
     def __enter__(self) -> "Rivals":
         try:
             for group in range(len(self._network.rivals)):
                 self._serve(group)
+            for group in range(len(self._network.rivals)):
+                self._receive(group)
         except BaseException:
             self._stop()
             raise
@@ -72,33 +75,29 @@ class Rivals:
         self._processes.append(server)
         server.wait_for("ready", timeout=15.0)
 
-    def start(self, at_ns: int) -> None:
-        """The receivers begin at `at_ns`, with the measured one."""
+    def _receive(self, group: int) -> None:
         case = self._network.case
-        for group, competitors in enumerate(case.competitors):
-            job = Job(
-                url=f"http://{in_url(self._address(group))}:{_PORT}/{self._content.path.name}",
-                start_ns=at_ns,
-                duration_ns=case.duration_ns,
-                downloads=competitors.count,
-                repeat=True,
-                verify=False,
-                each=True,
-            )
-            command = python_module("omtcp.lab.sink", json.dumps(asdict(job)))
-            log = self._log("sink", group)
-            sink = Process(f"receiver of competitors {group}", self._network.client, command, log)
-            self._processes.append(sink)
-            self._sinks.append(sink)
+        job = Job(
+            url=f"http://{in_url(self._address(group))}:{_PORT}/{self._content.path.name}",
+            duration_ns=case.duration_ns,
+            downloads=case.competitors[group].count,
+            repeat=True,
+            verify=False,
+            each=True,
+        )
+        log = self._log("sink", group)
+        receiver = Receiver(f"receiver of competitors {group}", self._network.client, job, log)
+        self._processes.append(receiver)
+        self.receivers.append(receiver)
 
     def finish(self) -> list[Sequence[tuple[int, int]]]:
         """Per competitor, (index of a 10 ms bin, bytes in it); SetupError if one failed."""
-        for sink in self._sinks:
-            sink.send_signal(SIGINT)
-        return [bins for sink in self._sinks for bins in self._bins(sink)]
+        for receiver in self.receivers:
+            receiver.send_signal(SIGINT)
+        return [bins for receiver in self.receivers for bins in self._bins(receiver)]
 
-    def _bins(self, sink: Process) -> list[Sequence[tuple[int, int]]]:
-        line = sink.wait_for('"result"', timeout=_PATIENCE_S)
+    def _bins(self, receiver: Receiver) -> list[Sequence[tuple[int, int]]]:
+        line = receiver.wait_for('"result"', timeout=_PATIENCE_S)
         result: dict[str, Any] = json.loads(line)["result"]
         for download in result["downloads"]:
             if download["error"]:

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -16,14 +16,13 @@ from omtcp.lab.measure import Trace, evaluate, read_events
 from omtcp.lab.mptcp import require_mptcp
 from omtcp.lab.netns import remove_leftovers, require_host, temporary_directory
 from omtcp.lab.network import Network, in_url
-from omtcp.lab.processes import Process, python_module
+from omtcp.lab.receiver import Receiver, begin_together
 from omtcp.lab.result import Result, RunResult
 from omtcp.lab.rivals import Rivals
 from omtcp.lab.senders import PORT, Sender, kernel_uplink, make_sender
 from omtcp.lab.sink import Job
 from omtcp.lab.switches import Switches
 
-_LEAD_NS = 300_000_000
 _GRACE_S = 10.0
 _MAX_ENDLESS_BYTES = 1 << 30
 _DIRECT_ENDLESS_BYTES = 256 << 20
@@ -175,7 +174,6 @@ class _Run:
         case = self._case
         return Job(
             url=url,
-            start_ns=monotonic_ns() + _LEAD_NS,
             duration_ns=case.duration_ns,
             downloads=case.downloads,
             repeat=case.size is None,
@@ -188,14 +186,9 @@ class _Run:
         self, network: Network, sender: Sender, rivals: Rivals, watch: Watcher | None
     ) -> dict[str, Any]:
         job = self._job(f"http://{in_url(sender.address)}:{PORT}/{self._content.path.name}")
-        receiver = Process(
-            "sink",
-            network.client,
-            python_module("omtcp.lab.sink", json.dumps(asdict(job))),
-            self._directory / "sink.log",
-        )
+        receiver = Receiver("sink", network.client, job, self._directory / "sink.log")
         try:
-            rivals.start(job.start_ns)
+            job = replace(job, start_ns=begin_together([receiver, *rivals.receivers]))
             if network.emulator:
                 network.emulator.start(job.start_ns)
             with Switches(sender.control, self._spec.switches, job.start_ns) as switches:
@@ -205,7 +198,7 @@ class _Run:
         finally:
             receiver.stop()
 
-    def _follow(self, receiver: Process, job: Job, watch: Watcher | None) -> dict[str, Any]:
+    def _follow(self, receiver: Receiver, job: Job, watch: Watcher | None) -> dict[str, Any]:
         """Reads the sink's progress until its result."""
         received, before = 0, job.start_ns
         deadline = job.start_ns + job.duration_ns + int(_GRACE_S * 1e9)

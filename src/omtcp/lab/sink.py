@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fcntl import F_SETPIPE_SZ, fcntl
 from time import monotonic_ns, sleep
 from typing import IO, Protocol
@@ -36,13 +36,14 @@ _SILENCES = 16
 class Job:
     """What to fetch: `downloads` at once from `start_ns` (monotonic) for at most `duration_ns`.
 
+    start_ns: 0 to be told once it can begin: it says `ready` and reads it from its standard input.
     repeat: ask again on the same connection when a body is complete. verify: hash the bodies.
     each: tell the arrivals of each download, not only of all together.
     program: `sink`, a kernel socket of this process, or `curl`. mptcp: a Multipath TCP socket.
     """
 
     url: str
-    start_ns: int
+    start_ns: int = 0
     duration_ns: int
     downloads: int = 1
     repeat: bool = False
@@ -345,6 +346,9 @@ class Measurement:
 def main() -> None:
     die_with_parent()
     job = Job(**json.loads(sys.argv[1]))
+    if not job.start_ns:
+        say("ready")
+        job = replace(job, start_ns=int(sys.stdin.readline()))
     sleep(max(job.start_ns - monotonic_ns(), 0) / 1e9)
     measurement = Measurement(job)
     signal.signal(signal.SIGINT, measurement.stop)

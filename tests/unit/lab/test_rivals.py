@@ -35,14 +35,14 @@ def test_a_long_result_on_a_busy_host(tmp_path: Path, monkeypatch: pytest.Monkey
     """Half a result was read where writing it took longer than a process is given to end."""
     monkeypatch.setattr(processes, "_STOP_SECONDS", 0.05)
     here = cast("Any", Here())
-    sink = Process("receiver", here, [sys.executable, "-c", SLOW], tmp_path / "log")
-    sink.wait_for("ready")
+    receiver = Process("receiver", here, [sys.executable, "-c", SLOW], tmp_path / "log")
+    receiver.wait_for("ready")
     rivals = Rivals(cast("Any", None), cast("Any", None))
-    rivals._processes.append(sink)
-    rivals._sinks.append(sink)
+    rivals._processes.append(receiver)
+    rivals.receivers.append(cast("Any", receiver))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rivals, "__enter__", lambda self: self)
         with rivals:
             (bins,) = rivals.finish()
     assert len(bins) == 20000
-    assert not sink.running
+    assert not receiver.running
