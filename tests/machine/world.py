@@ -122,6 +122,8 @@ class World:
         self.network: list[Packet] = []
         self.acks: list[Ack] = []
         self.written = 0
+        self._company = False
+        """Whether other paths ever joined that of the handshake."""
         self.most_right = capacity
         """The furthest right edge that the sender was ever told."""
 
@@ -275,7 +277,9 @@ class World:
             assert subflow.drained == (not self.paths[subflow.index].open), f"seed {self.seed}"
         if self.multipath:
             wanted = [path.index for path in self.paths]
-            assert indices == wanted or (not wanted and len(indices) == 1)
+            self._company |= len(indices) > 1
+            alone = len(indices) == 1 and not (wanted and self._company)
+            assert indices == wanted or alone
         assert self.sender.chooser.primary in subflows
         assert self.sender.best in subflows
         usable = [subflow for subflow in subflows if not subflow.drained]

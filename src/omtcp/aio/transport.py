@@ -15,6 +15,9 @@ _log = logging.getLogger("omtcp.aio")
 
 READ_SIZE = 256 << 10
 
+_NOTHING: dict[str, Any] = {}
+"""What asyncio would keep per transport; `get_extra_info` is our own."""
+
 
 class Transport(asyncio.Transport):
     """What a protocol writes to.
@@ -40,7 +43,7 @@ class Transport(asyncio.Transport):
     )
 
     def __init__(self, connection: Connection, wake: Callable[[Connection], None]) -> None:
-        super().__init__()
+        super().__init__(_NOTHING)
         self._connection = connection
         self._wake = wake
         self._protocol: asyncio.Protocol | None = None

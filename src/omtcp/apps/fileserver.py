@@ -24,7 +24,7 @@ from omtcp.apps.http.conditional import (
     range_applies,
 )
 from omtcp.apps.http.messages import HttpError, Lengthy, Request, Response
-from omtcp.apps.http.patience import Timeouts
+from omtcp.apps.http.patience import Patience, Timeouts
 from omtcp.apps.http.protocol import HttpProtocol
 from omtcp.apps.http.ranges import Span, UnsatisfiableRangeError, select_ranges
 from omtcp.apps.keepsakes import Keepsake, Keepsakes, state_of
@@ -93,11 +93,16 @@ class FileServer:
         self._keepsakes = Keepsakes()
         self._clock = clock
         self._boundary = boundary
+        self._patience = Patience()
 
     def protocol(self, timeouts: Timeouts | None = None) -> asyncio.Protocol:
         """A protocol for one connection."""
         return HttpProtocol(
-            self.respond, downloads=self.downloads, timeouts=timeouts, clock=self._clock
+            self.respond,
+            downloads=self.downloads,
+            timeouts=timeouts,
+            patience=self._patience,
+            clock=self._clock,
         )
 
     def respond(self, request: Request) -> Response | Lengthy:

@@ -56,18 +56,14 @@ class Founder:
         subflow.drained = not path.open
         return subflow
 
-    def begin(self, first: int, *, multipath: bool) -> tuple[list[Subflow], Subflow]:
-        """The subflows of a new connection, and which of them begins.
+    def begin(self, first: int) -> Subflow:
+        """The subflow that a new connection begins with.
 
         That is the one over `first`, the path of the handshake, unless it was closed meanwhile.
         """
         if not self.paths[first].open:
             first = next(iter(self.paths.rotation(first)), first)
-        chosen = [path for path in self.paths if multipath or path.index == first]
-        if not any(path.index == first for path in chosen):  # no path is left at all
-            chosen.append(self.paths[first])
-        subflows = [self.found(path) for path in chosen]
-        return subflows, next(subflow for subflow in subflows if subflow.index == first)
+        return self.found(self.paths[first])
 
 
 class Follower(Protocol):
@@ -83,7 +79,8 @@ class Follower(Protocol):
 class Membership:
     """Lets subflows join, pause and leave, and tells those who keep something about them.
 
-    It remembers nothing, and is made when there is something to do.
+    A connection begins with the path of its handshake. Short answers and idle connections need no
+    other, and they are many: so the other paths join when one of them is to be asked something.
     """
 
     __slots__ = (
@@ -97,6 +94,7 @@ class Membership:
         "_pings",
         "_report",
         "_subflows",
+        "complete",
     )
 
     def __init__(
@@ -126,12 +124,27 @@ class Membership:
         self._chooser = chooser
         self._followers: Sequence[Follower] = (pings, chooser, *followers)
         self._report = report
+        self.complete = not multipath or len(founder.paths) == 1
+        """Whether all paths that may be used have joined."""
+
+    def gather(self, window_size: int) -> None:
+        """Have all paths join; `window_size` is the receive window."""
+        if self.complete:
+            return
+        self.complete = True
+        here = {subflow.index for subflow in self._subflows}
+        for path in self._paths:
+            if path.index not in here:
+                self._join(path)
+        self._subflows.sort(key=lambda subflow: subflow.index)
+        self._chooser.on_company(window_size)
 
     def follow(self, now: int, window_size: int) -> None:
         """Do what the table asks for; `window_size` is the receive window."""
         if not self._multipath:
             self._follow_alone(now, self._subflows[0])
             return
+        self.complete = True
         unwanted = {subflow.index: subflow for subflow in self._subflows}
         for path in self._paths:
             subflow = unwanted.pop(path.index, None)

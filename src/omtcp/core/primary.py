@@ -107,6 +107,11 @@ class PrimaryChooser:
     def add(self, subflow: Subflow) -> None:
         """One more subflow among those to choose from."""
 
+    def on_company(self, window_size: int) -> None:
+        """The others joined the first subflow: they grow as they would had they been there."""
+        if self._evaluated_at is not None:
+            self.grow(self._evaluated_at, window_size)
+
     def forget(self, subflow: Subflow) -> None:
         """A subflow that is no longer among those to choose from."""
         if self.primary is subflow:  # no other could be used either

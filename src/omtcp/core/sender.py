@@ -39,7 +39,7 @@ class Sender:
 
     __slots__ = (
         "_alike",
-        "_founder",
+        "_membership",
         "_multipath",
         "_report",
         "_touched",
@@ -71,7 +71,7 @@ class Sender:
         random: Callable[[], float],
         report: Callable[[Event], None] | None,
     ) -> None:
-        """Set up one subflow per path, or with `multipath` off just one that knows the others.
+        """Begin with one subflow; with `multipath` those of the other paths join when needed.
 
         Args:
             config: options.
@@ -88,8 +88,9 @@ class Sender:
         self.buffer = SendBuffer()
         self.board = Scoreboard()
         self.window = SendWindow(self.buffer, self.board)
-        self._founder = Founder(config, paths, segment_size)
-        self.subflows, first_subflow = self._founder.begin(first, multipath=multipath)
+        founder = Founder(config, paths, segment_size)
+        first_subflow = founder.begin(first)
+        self.subflows = [first_subflow]
         self.pings = Pings(config, self.subflows, self.buffer, report)
         self.ledger = Ledger()
         self.recovery = Recovery(config, self.board, self.ledger, self.subflows, self.pings, report)
@@ -106,11 +107,23 @@ class Sender:
             self.pings.measured = self.coupler.on_sample
         first_subflow.state = PathState.ACTIVE
         self._multipath = multipath
+        self._membership = Membership(
+            founder,
+            self.subflows,
+            multipath=multipath,
+            board=self.board,
+            losses=self.recovery.losses,
+            pings=self.pings,
+            chooser=self.chooser,
+            followers=(self.coupler,) if self.coupler is not None else (),
+            report=report,
+        )
         self.transmission = Transmission(
             config,
             self.board,
             self.window,
             self.subflows,
+            membership=self._membership,
             pings=self.pings,
             chooser=self.chooser,
             pool=self.pool,
@@ -243,7 +256,7 @@ class Sender:
             return
         subflow.down_at = now
         if not self._multipath:
-            self._membership().on_link_down(now, subflow)
+            self._membership.on_link_down(now, subflow)
         elif subflow.state is PathState.ACTIVE and any(
             other.usable for other in self.subflows if other is not subflow
         ):
@@ -252,20 +265,21 @@ class Sender:
 
     def on_paths(self, now: int) -> None:
         """Paths were added, removed, drained or undrained, or cost something else now."""
-        self._membership().follow(now, max(self.window.size, 1))
+        self._membership.follow(now, max(self.window.size, 1))
         self.ledger.retain(self.subflows)
         self.transmission.follow()
 
     def settle(self, now: int) -> None:
         """Act on what has been acknowledged since the last call."""
+        coupler = self.coupler if self._membership.complete else None  # nobody to be coupled with
         self.window.look()
         if self._touched:
             for subflow in self.subflows:  # a set's own order differs from run to run
                 if subflow not in self._touched:
                     continue
                 rtt_ns = subflow.settle(now)
-                if rtt_ns is not None and self.coupler is not None:
-                    self.coupler.on_sample(now, subflow, rtt_ns)
+                if rtt_ns is not None and coupler is not None:
+                    coupler.on_sample(now, subflow, rtt_ns)
                 before = subflow.recovery_position
                 if self.plain is None:
                     self.recovery.detect_losses(now, subflow)
@@ -277,8 +291,8 @@ class Sender:
             self._touched = NOBODY
             if self.pool is not None:
                 self._watch(now, self.pool)
-            if self.coupler is not None:
-                self.coupler.on_delivered(now)
+            if coupler is not None:
+                coupler.on_delivered(now)
             self.buffer.release(self.board.una)
             if self.window.fin_acked:
                 self.ledger.close()
@@ -289,20 +303,7 @@ class Sender:
     def _settle_alone(self, now: int) -> None:
         """If the path of the only subflow may not be used any more, take another one."""
         if not self._multipath and self.subflows[0].drained:
-            self._membership().settle_alone(now)
-
-    def _membership(self) -> Membership:
-        return Membership(
-            self._founder,
-            self.subflows,
-            multipath=self._multipath,
-            board=self.board,
-            losses=self.recovery.losses,
-            pings=self.pings,
-            chooser=self.chooser,
-            followers=[self.coupler] if self.coupler is not None else [],
-            report=self._report,
-        )
+            self._membership.settle_alone(now)
 
     def _watch(self, now: int, pool: Pool) -> None:
         """Have the pool judge itself by what arrived."""
@@ -369,7 +370,7 @@ class Sender:
         if self.plain is None:
             self._look_for_silence(now)
         if not self._multipath:
-            self._membership().on_timeout(self.subflows[0])
+            self._membership.on_timeout(self.subflows[0])
         self._settle_alone(now)
         return alive
 

@@ -16,6 +16,7 @@ from omtcp.core.congestion.base import initial_window
 from omtcp.core.costs import affordable, without_need
 from omtcp.core.ledger import Ledger
 from omtcp.core.losses import Kind
+from omtcp.core.membership import Membership
 from omtcp.core.pings import Pings
 from omtcp.core.pooling import Pool
 from omtcp.core.primary import PrimaryChooser
@@ -55,6 +56,7 @@ class Transmission:
         "_chooser",
         "_config",
         "_costs_differ",
+        "_membership",
         "_pings",
         "_pool",
         "_reinjection",
@@ -71,6 +73,7 @@ class Transmission:
         window: SendWindow,
         subflows: list[Subflow],
         *,
+        membership: Membership,
         pings: Pings,
         chooser: PrimaryChooser,
         pool: Pool | None,
@@ -80,6 +83,7 @@ class Transmission:
         self._board = board
         self._window = window
         self._subflows = subflows
+        self._membership = membership
         self._pings = pings
         self._chooser = chooser
         self._pool = pool
@@ -99,6 +103,7 @@ class Transmission:
     def carry_everything(self, ledger: Ledger, alike: Callable[[int], int | None]) -> None:
         """From now on every path carries everything; the arguments are those of `Redundancy`."""
         if self.redundancy is None:
+            self.gather()
             self.redundancy = Redundancy(self._board, ledger, self._subflows, alike)
 
     def share(self) -> None:
@@ -131,6 +136,10 @@ class Transmission:
                 return plan
         else:  # the application is what holds back whoever still has room
             self._not_limited(path for path in self._subflows if path.space >= path.mss)
+        if not self._membership.complete and self._may_ping:
+            at = self._untried_at()
+            if at is not None and at <= now:
+                self.gather()
         if len(self._subflows) > 1:
             if self._reinjection is not None and self._reinject(now, self._reinjection):
                 plan = self._retransmit(now)
@@ -141,6 +150,11 @@ class Transmission:
                 offset = self._pings.send(now, subflow)
                 return Plan(subflow, offset, offset + 1, PING)
         return None
+
+    def gather(self) -> None:
+        """Have the paths join that have not."""
+        self._membership.gather(max(self._window.size, 1))
+        self.follow()
 
     def _reinject(self, now: int, reinjection: Reinjection) -> bool:
         """Whether what keeps everything waiting is to go out again, over another path."""
@@ -316,6 +330,10 @@ class Transmission:
                 at = self._pings.due_at(subflow, busy, untried_at) if self._may_ping else None
                 if at is not None and (deadline is None or at < deadline):
                     deadline = at
+        elif not self._membership.complete and self._may_ping:
+            at = self._untried_at()
+            if at is not None and (deadline is None or at < deadline):
+                deadline = at
         return deadline
 
     def on_timers(self, now: int) -> None:

@@ -41,6 +41,9 @@ LOOK_NS = 1_000_000
 THICK = 2
 """Packets per look for which this is worth it."""
 
+WRITERS_MOST = 1024
+"""Connections whose headers are remembered; most of many are idle, and would keep them in vain."""
+
 TELL_NS = 60 * SECOND
 """How often the log says that there is a crowd."""
 
@@ -409,7 +412,11 @@ class Driver:
         return count
 
     def _writer(self, connection: Connection, path: int) -> HeaderWriter:
-        writers = self._writers.setdefault(connection, [])
+        writers = self._writers.get(connection)
+        if writers is None:
+            if len(self._writers) >= WRITERS_MOST:
+                self._writers.clear()
+            writers = self._writers[connection] = []
         while len(writers) <= path:
             flow = connection.flow
             writers.append(

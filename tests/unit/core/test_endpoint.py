@@ -336,7 +336,7 @@ class TestCookies:
         assert state(connection) is State.ESTABLISHED
         assert connection.sender is not None
         assert connection.sender.window.right == 500 << 7
-        assert [flow.mss for flow in connection.sender.subflows] == [1448, 1448]
+        assert [flow.mss for flow in connection.sender.subflows] == [1448]
         assert connection.sender.best.index == 1
         assert connection.sender.plain is None
         connection.write(b"data")

@@ -60,6 +60,7 @@ class Rig:
             random=lambda: 0.25,
             report=self.events.append if traced else None,
         )
+        self.sender.transmission.gather()
         for subflow in self.sender.subflows:
             if rtts_ms[subflow.index]:
                 settle_rtt(subflow, rtts_ms[subflow.index], now=self.now)

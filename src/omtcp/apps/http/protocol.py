@@ -20,7 +20,7 @@ from omtcp.apps.downloads import Download, Downloads
 from omtcp.apps.http.dates import current_date
 from omtcp.apps.http.framing import Framing, Heard, body_size
 from omtcp.apps.http.messages import Application, HttpError, Lengthy, Request, Response
-from omtcp.apps.http.patience import Deadline, Timeouts
+from omtcp.apps.http.patience import Deadline, Patience, Timeouts
 
 logger = logging.getLogger("omtcp.http")
 
@@ -71,7 +71,6 @@ class HttpProtocol(asyncio.Protocol):
     )
 
     _transport: asyncio.Transport
-    _deadline: Deadline
 
     def __init__(
         self,
@@ -79,12 +78,15 @@ class HttpProtocol(asyncio.Protocol):
         *,
         downloads: Downloads,
         timeouts: Timeouts | None = None,
+        patience: Patience | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`patience` is shared by the connections of one server."""
         self._application = application
         self._downloads = downloads
         self._clock = clock
         self._timeouts = timeouts or _TIMEOUTS
+        self._deadline = Deadline(patience or Patience(), self._expired)
         self._phase = _Phase.HEAD
         self._framing = Framing()
         self._working = False
@@ -107,7 +109,6 @@ class HttpProtocol(asyncio.Protocol):
         """Begin to wait for a request."""
         self._transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
-        self._deadline = Deadline(self._loop, self._expired)
         # A whole window is in reserve when the next is asked for: the transport never runs dry.
         self._transport.set_write_buffer_limits(high=2 * WINDOW, low=WINDOW)
         self._enter(_Phase.HEAD)
