@@ -419,6 +419,11 @@ class Connection:
         """Whether `poll_event` has something."""
         return bool(self._events)
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything came in or was asked for since `poll_transmit` had nothing to send."""
+        return self._dirty or bool(self._outbox)
+
     # What the caller must do
 
     def poll_event(self) -> Event | None:

@@ -90,6 +90,8 @@ class Paths:
         where nothing may be used at all.
         """
         count = len(self._paths)
+        if count == 1:
+            return [0] if self._paths[0].open else []
         choice = [path for path in self if path.open]
         choice = [path for path in choice if path.up] or choice
         choice.sort(key=lambda path: (path.cost, (path.index - wanted) % count))

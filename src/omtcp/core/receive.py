@@ -264,6 +264,10 @@ class Receiver:
         Bytes are copied once, here, or not at all when a whole chunk is of type bytes.
         """
         arrived = self._arrived
+        if len(arrived) == 1 and len(arrived[0]) <= limit:  # as requests come
+            chunk = arrived.pop()
+            self._consume(len(chunk))
+            return bytes(chunk)
         taken: list[Buffer] = []
         left = limit
         for chunk in arrived:

@@ -135,7 +135,9 @@ class Transmission:
             if plan is not None:
                 return plan
         else:  # the application is what holds back whoever still has room
-            self._not_limited(path for path in self._subflows if path.space >= path.mss)
+            for path in self._subflows:
+                if path.limited and path.space >= path.mss:
+                    path.limited = False
         if not self._membership.complete and self._may_ping:
             at = self._untried_at()
             if at is not None and at <= now:

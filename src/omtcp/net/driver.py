@@ -368,15 +368,15 @@ class Driver:
     def _drain_connection(self, now: int, connection: Connection) -> int:
         """Give `connection` its turn; return by how much that shortens the round.
 
-        Events first, since they lead to writes.
+        Events first, since they lead to writes; and those that sending led to, such as the last.
         """
-        self._turn = connection
         self._tell(connection)
-        self._turn = None
         sent = 0
         while sent < SEND_BATCH and (transmit := connection.poll_transmit(now)) is not None:
             sent += self._send(transmit)
-        if sent >= SEND_BATCH or connection.has_events:
+        if connection.has_events and sent < SEND_BATCH:
+            self._tell(connection)
+        if sent >= SEND_BATCH or connection.changed:
             self._endpoint.touch(connection)
             return sent
         self._endpoint.settle(now, connection)
@@ -386,8 +386,10 @@ class Driver:
         return sent + 1
 
     def _tell(self, connection: Connection) -> None:
+        self._turn = connection
         while (event := connection.poll_event()) is not None:
             self._on_event(connection, event)
+        self._turn = None
 
     def _send(self, transmit: Transmit) -> int:
         """Write a segment of any length; return how many writes it took."""

@@ -133,3 +133,17 @@ def test_no_memory_is_kept_of_timestamps_that_are_acknowledged() -> None:
         talk.take(wire(1, 1 + 100 * count, timestamps=(25 + 10 * count, 0)))
         sizes.append(len(talk.connection._timestamps))
     assert max(sizes) < 50
+
+
+def test_who_was_polled_dry_has_changed_only_once_something_came_up() -> None:
+    talk = Talk()
+    talk.accept()
+    connection = talk.connection
+    assert talk.sent() == []
+    assert not connection.changed
+    connection.write(b"data")
+    assert connection.changed
+    assert talk.sent()
+    assert not connection.changed
+    connection.abort()
+    assert connection.changed  # a RST waits
