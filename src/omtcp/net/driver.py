@@ -398,13 +398,11 @@ class Driver:
         if tun is None:  # decided before the path was removed
             return 0
         writer = self._writer(connection, path)
+        train = packets(writer, segment, segment_size, tun.most)
         count = 0
         try:
-            for header, payload in packets(writer, segment, segment_size, tun.most):
-                count += 1
-                self.refused += not tun.write(
-                    header, payload, segment_size, writer.ip_header_length
-                )
+            count, refused = tun.write_all(train, segment_size, writer.ip_header_length)
+            self.refused += refused
         except PayloadError as error:
             _log.warning("%s: %s", connection.flow.peer, error)
             connection.abort()

@@ -9,7 +9,7 @@ import fcntl
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Self
 
@@ -148,19 +148,44 @@ class Tun:
         PayloadError if the payload cannot be read (only its connection is to blame), PathError if
         the device is gone.
         """
+        return not self.write_all(((header, payload),), segment_size, ip_header_length)[1]
+
+    def write_all(
+        self,
+        packets: Iterable[tuple[Buffer, Sequence[Buffer]]],
+        segment_size: int,
+        ip_header_length: int,
+    ) -> tuple[int, int]:
+        """Send the packets of one run, each as `write` does; how many there were, and were lost.
+
+        Where a header is the one before, its packet is cut like the one before.
+        """
+        writev, fd = os.writev, self._fd
+        count = lost = 0
+        before: Buffer | None = None
+        vnet_header = b""
+        for header, payload in packets:
+            count += 1
+            if header is not before:
+                before = header
+                vnet_header = self._vnet_header(header, payload, segment_size, ip_header_length)
+            if len(payload) > IOV_MAX - 2:
+                payload = (_gather(payload),)
+            try:
+                writev(fd, (vnet_header, header, *payload))
+            except OSError as error:
+                lost += not self._failed(error)
+        return count, lost
+
+    def _vnet_header(
+        self, header: Buffer, payload: Sequence[Buffer], segment_size: int, ip_header_length: int
+    ) -> bytes:
         length = len(payload[0]) if len(payload) == 1 else sum(map(len, payload))
         if length <= segment_size:
             segment_size = 0
         cwr = header[ip_header_length + _TCP_FLAGS] & CWR
         key = (header[0], ip_header_length, len(header), segment_size, cwr)
-        vnet_header = self._headers.get(key) or self._remember(key)
-        if len(payload) > IOV_MAX - 2:
-            payload = (_gather(payload),)
-        try:
-            os.writev(self._fd, (vnet_header, header, *payload))
-        except OSError as error:
-            return self._failed(error)
-        return True
+        return self._headers.get(key) or self._remember(key)
 
     def write_packet(self, packet: Buffer) -> bool:
         """Send a packet that is complete, checksums included; the rest as for `write`."""

@@ -32,7 +32,8 @@ def packets(
     """The packets of `segment`, cut where the device would cut as well; nothing is copied.
 
     Each carries `most` bytes at most. FIN and PSH go with the last, CWR with the first (RFC 3168
-    section 6.1.2), and all have the options. A header's memory is used again for the next one.
+    section 6.1.2), and all have the options. Where the same header comes again, only its sequence
+    number is another.
     """
     size = super_segment_size(segment_size, most)
     length = segment.length
@@ -46,12 +47,15 @@ def packets(
     flags_at = writer.ip_header_length + _FLAGS_AT
     header[flags_at] &= ~(FIN | PSH)
     seq = segment.seq
+    if segment.flags & CWR:
+        yield bytes(header), pieces.pop(0)
+        seq = seq + size & SEQ_MASK
+        header[flags_at] &= ~CWR
     for payload in pieces:
+        _SEQ.pack_into(header, seq_at, seq)
         yield header, payload
         seq = seq + size & SEQ_MASK
-        _SEQ.pack_into(header, seq_at, seq)
-        header[flags_at] &= ~CWR
-    header = bytearray(writer.header(segment, length - len(pieces) * size))
+    header = bytearray(writer.header(segment, (length - 1) % size + 1))
     _SEQ.pack_into(header, seq_at, seq)
     header[flags_at] &= ~CWR
     yield header, last

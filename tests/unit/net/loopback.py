@@ -10,7 +10,7 @@ import contextlib
 import os
 import selectors
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
 from random import Random
 from typing import Any, TypeVar, cast
@@ -24,6 +24,7 @@ from omtcp.net.tun import Tun
 from omtcp.wire.checksum import word_sum
 from omtcp.wire.header import MAX_PAYLOAD
 from omtcp.wire.packet import TcpPacket, parse_packet
+from omtcp.wire.train import Packet
 
 SERVER, CLIENT = bytes([198, 51, 100, 1]), bytes([203, 0, 113, 9])
 PORT = 80
@@ -140,6 +141,18 @@ class FakeTun:
         if self.full:
             return False
         return self._deliver(header + b"".join(payload))
+
+    def write_all(
+        self, packets: Iterable[Packet], segment_size: int, ip_header_length: int
+    ) -> tuple[int, int]:
+        """As `Tun.write_all`."""
+        done = [
+            self.write(
+                bytes(header), [bytes(part) for part in payload], segment_size, ip_header_length
+            )
+            for header, payload in packets
+        ]
+        return len(done), done.count(False)
 
     def write_packet(self, packet: bytes) -> bool:
         """As `Tun.write_packet`."""
