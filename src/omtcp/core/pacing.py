@@ -50,6 +50,11 @@ class Pacer:
         return TICK_NS + self._late_ns
 
     @property
+    def tokens(self) -> int:
+        """Bytes saved up: bursts may leave until none is left. None, or less, is left then."""
+        return self._tokens
+
+    @property
     def unpaced(self) -> bool:
         """Whether the rate is known to be so high that bursts may follow one another at once."""
         return self._rate >= UNPACED_RATE

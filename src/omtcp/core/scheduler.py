@@ -89,10 +89,13 @@ def for_new_data(
 
 def ready_room(now: int, subflow: Subflow, remaining: int) -> int:
     """How many of `remaining` bytes window and pacer let `subflow` send now, 0 to wait."""
-    room = _room(subflow, remaining)
+    quantum = subflow.quantum
+    room = _room(subflow, remaining, quantum, quantum)
     if room and not subflow.pacer.ready(now, room):
         subflow.paced = True
         return 0
+    if room == quantum and (run := subflow.run(quantum)) > quantum:
+        return _room(subflow, remaining, quantum, run)
     return room
 
 
@@ -150,8 +153,8 @@ def for_retransmission(now: int, paths: list[Subflow], size: int = 0) -> tuple[S
     return None, 0
 
 
-def _room(subflow: Subflow, remaining: int) -> int:
-    """Bytes to send now on `subflow`, 0 to wait for more window.
+def _room(subflow: Subflow, remaining: int, quantum: int, run: int) -> int:
+    """Bytes to send now on `subflow`, at most `run`; 0 to wait for more window.
 
     Small gaps in the window are left until they add up to a burst worth a write.
     """
@@ -159,10 +162,9 @@ def _room(subflow: Subflow, remaining: int) -> int:
     mss = subflow.mss
     if space < mss and subflow.in_flight > 0:
         return 0
-    quantum = subflow.quantum
     if space < quantum and subflow.in_flight > quantum and remaining > space:
         return 0
-    room = min(max(space, mss), subflow.run)
+    room = min(max(space, mss), run)
     if room >= remaining:
         return room
     return room // quantum * quantum or room // mss * mss

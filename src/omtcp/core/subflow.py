@@ -35,6 +35,8 @@ DELAYED_ACK_NS = 50_000_000
 
 TRAIN = 16
 """Super-segments that leave at once at most: what is paid per burst is shared among them."""
+RUN = 2 * TRAIN
+"""The same where several bursts follow one another at once anyway."""
 LOSSY = 0.05
 """Congestion events per segment above which a path is no good for retransmissions."""
 
@@ -280,10 +282,18 @@ class Subflow:
             return min(max(burst // mss, 2) * mss, full)
         return min(burst // full, TRAIN) * full
 
-    @property
-    def run(self) -> int:
-        """Most bytes at once: a burst, or where nothing is paced all those that would follow."""
-        return TRAIN * super_segment_size(self.mss) if self.pacer.unpaced else self.quantum
+    def run(self, quantum: int) -> int:
+        """Most bytes at once, now that the pacer lets a burst of `quantum` bytes go.
+
+        On a fast path all the bursts that would follow at once, as each costs the same again.
+        """
+        full = super_segment_size(self.mss)
+        pacer = self.pacer
+        if pacer.unpaced:
+            return RUN * full
+        if quantum < full:
+            return quantum
+        return min(-(-pacer.tokens // quantum), RUN * full // quantum) * quantum
 
     def outstanding_between(self, low: int, high: int) -> bool:
         """Whether anything sent at positions from `low` on is outstanding below `high`."""

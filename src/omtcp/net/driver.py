@@ -27,11 +27,11 @@ from omtcp.wire.packet import IcmpPacket, TcpPacket, parse_packet
 from omtcp.wire.pure_ack import AckFold
 from omtcp.wire.train import packets
 
-READ_BATCH = 64
+READ_BATCH = 128
 """Packets read before the core is asked what to send: ACKs are folded, then acted on once."""
 SEND_BATCH = 16
 """Segments one connection may send before the others have their turn."""
-SEND_ROUND = 64
+SEND_ROUND = 128
 """Segments that all may send before packets are read again: each draws an ACK, and the device has
 room for some hundreds only."""
 TURN = 16

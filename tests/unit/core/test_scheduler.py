@@ -3,7 +3,7 @@
 import pytest
 
 from omtcp.core.scheduler import Refusal, for_new_data, for_retransmission, in_order
-from omtcp.core.subflow import TRAIN, PathState, Subflow
+from omtcp.core.subflow import RUN, PathState, Subflow
 from omtcp.wire.train import super_segment_size
 
 from .sending import MSS, SECOND, make_subflow
@@ -69,11 +69,24 @@ class TestNewData:
         burst = a.quantum
         assert new_data(a) == (0, burst)
         a.pace(PLENTY)  # 300 MB/s
-        assert new_data(a) == (0, TRAIN * super_segment_size(MSS) // burst * burst)
+        assert new_data(a) == (0, RUN * super_segment_size(MSS) // burst * burst)
         a.in_flight = 3000 * MSS - (2 * burst + 1500)
         assert new_data(a) == (0, 2 * burst)
         a.in_flight = 3000 * MSS - (burst - 1)
         assert new_data(a) == (None, 0)
+
+    def test_bursts_that_would_follow_at_once_go_together(self) -> None:
+        a = path(0, 10, cwnd=2000)
+        burst = a.quantum
+        assert burst >= super_segment_size(MSS)
+        a.pace(PLENTY)
+        now = SECOND  # the bucket is full: milliseconds at 240 MB/s
+        _, room = for_new_data(now, [a], remaining=PLENTY, window_size=PLENTY)
+        assert room == 2 * burst
+        a.send(now, 0, room)
+        assert for_new_data(now, [a], remaining=PLENTY, window_size=PLENTY) == (None, 0)
+        assert a.pacer.tokens <= 0
+        assert a.pacer.tokens > -burst
 
     def test_the_end_of_the_data_as_it_is(self) -> None:
         a = path(0, 100, cwnd=10)
