@@ -15,6 +15,8 @@ from omtcp.core.config import MILLISECOND, SECOND
 SLOW_START_GAIN = (2, 1)
 AVOIDANCE_GAIN = (6, 5)
 """Rate over cwnd/SRTT; the window doubles per round trip in slow start. Linux uses the same."""
+RESUMING_GAIN = (1, 1)
+"""A window that lay fallow is filled within a round trip, and not a segment too early."""
 
 BUCKET_PART = 24
 BUCKET_LEAST_NS = MILLISECOND
@@ -59,11 +61,11 @@ class Pacer:
         """Whether the rate is known to be so high that bursts may follow one another at once."""
         return self._rate >= UNPACED_RATE
 
-    def update(self, *, cwnd: int, srtt_ns: int, eager: bool) -> None:
-        """The window or the round trip changed; `eager` asks for the higher gain."""
+    def update(self, *, cwnd: int, srtt_ns: int, gain: tuple[int, int]) -> None:
+        """The window or the round trip changed; `gain` is one of the above."""
         if not srtt_ns:
             return
-        numerator, denominator = SLOW_START_GAIN if eager else AVOIDANCE_GAIN
+        numerator, denominator = gain
         self._rate = cwnd * SECOND * numerator // (srtt_ns * denominator)
         bucket_ns = min(max(srtt_ns // BUCKET_PART, BUCKET_LEAST_NS), BUCKET_MOST_NS)
         self._bucket_ns = max(bucket_ns, 2 * self._late_ns)

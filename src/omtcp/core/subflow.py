@@ -10,7 +10,7 @@ from omtcp.core.config import MILLISECOND, SECOND
 from omtcp.core.delivery import DeliveryOrder, Episode, LossShare
 from omtcp.core.delivery_rate import DeliveryRate
 from omtcp.core.frto import NO_FRTO
-from omtcp.core.pacing import Pacer
+from omtcp.core.pacing import AVOIDANCE_GAIN, RESUMING_GAIN, SLOW_START_GAIN, Pacer
 from omtcp.core.paths import Tally
 from omtcp.core.prr import ProportionalRateReduction
 from omtcp.core.rack import Rack
@@ -65,6 +65,7 @@ class Subflow:
     __slots__ = (
         "_acked",
         "_newest",
+        "_resuming",
         "audition",
         "carrier",
         "chance_until",
@@ -195,6 +196,8 @@ class Subflow:
         self.resent_bytes = 0
         self._acked = 0
         self._newest: Send | None = None
+        self._resuming = False
+        """Whether something else than its window held it back, and the window is to be filled."""
 
         # What others keep about it, once there is anything to keep.
         self.schedule: Schedule | None = None
@@ -399,23 +402,20 @@ class Subflow:
             self.repaired += acked
         else:
             self._end_reduction()
+            # Whether what was in flight shows that the path carries the window (RFC 7661 section
+            # 4.3): a pacer on a late host, or the application, may hold a flight far below it.
+            validated = 2 * (self.in_flight + acked) >= self.controller.cwnd
+            self._resuming = not validated and (self._resuming or not self.limited)
             self.controller.on_ack(
                 now=now,
                 acked=acked,
                 in_flight=self.in_flight,
                 srtt_ns=self.rtt.srtt_ns,
                 growth=self.growth,
-                window_limited=self.limited and self._validated(acked),
+                window_limited=self.limited and validated,
                 rtt_ns=rtt_ns,
             )
         return rtt_ns
-
-    def _validated(self, acked: int) -> bool:
-        """Whether what was in flight shows that the path carries the window (RFC 7661 section 4.3).
-
-        A pacer on a host that is late, or the application, may hold a flight far below the window.
-        """
-        return 2 * (self.in_flight + acked) >= self.controller.cwnd
 
     def begin_episode(self) -> Episode:
         """What is found lost from now on is charged to another reduction than before."""
@@ -440,11 +440,14 @@ class Subflow:
         the clock there is, and each wait for a timer would be throughput lost.
         """
         controller = self.controller
-        self.pacer.update(
-            cwnd=controller.cwnd,
-            srtt_ns=self.rtt.srtt_ns,
-            eager=controller.in_slow_start or controller.cwnd > window_size,
-        )
+        gain = AVOIDANCE_GAIN
+        if controller.cwnd > window_size:
+            gain = SLOW_START_GAIN
+        elif self._resuming:
+            gain = RESUMING_GAIN
+        elif controller.in_slow_start:
+            gain = SLOW_START_GAIN
+        self.pacer.update(cwnd=controller.cwnd, srtt_ns=self.rtt.srtt_ns, gain=gain)
 
     def begin_reduction(self, flight: int) -> None:
         """A recovery begins: shrink to the new window in step with what is acknowledged."""

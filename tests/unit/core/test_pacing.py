@@ -4,14 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omtcp.core.pacing import BUCKET_LEAST_NS, BUCKET_MOST_NS, BUCKET_PART, UNPACED_RATE, Pacer
+from omtcp.core.pacing import (
+    AVOIDANCE_GAIN,
+    BUCKET_LEAST_NS,
+    BUCKET_MOST_NS,
+    BUCKET_PART,
+    RESUMING_GAIN,
+    SLOW_START_GAIN,
+    UNPACED_RATE,
+    Pacer,
+)
 
 from .sending import MS, MSS, SECOND
 
 
-def pacer(cwnd: int, rtt_ms: int, *, eager: bool = False) -> Pacer:
+def pacer(cwnd: int, rtt_ms: int, *, gain: tuple[int, int] = AVOIDANCE_GAIN) -> Pacer:
     made = Pacer()
-    made.update(cwnd=cwnd, srtt_ns=rtt_ms * MS, eager=eager)
+    made.update(cwnd=cwnd, srtt_ns=rtt_ms * MS, gain=gain)
     return made
 
 
@@ -31,7 +40,7 @@ def sent_within(made: Pacer, duration_ns: int, quantum: int) -> int:
 
 def test_nothing_is_held_back_before_a_round_trip_is_known() -> None:
     made = Pacer()
-    made.update(cwnd=10 * MSS, srtt_ns=0, eager=True)
+    made.update(cwnd=10 * MSS, srtt_ns=0, gain=SLOW_START_GAIN)
     made.on_sent(1 << 30)
     assert made.ready(0, MSS)
 
@@ -42,9 +51,13 @@ def test_nor_on_a_path_so_fast_that_a_tick_is_a_burst_anyway() -> None:
     assert made.ready(0, MSS)
 
 
-@pytest.mark.parametrize(("eager", "gain"), [(False, 1.2), (True, 2.0)])
-def test_the_rate_is_the_window_over_the_round_trip_and_a_gain(eager: bool, gain: float) -> None:
-    made = pacer(100 * MSS, 100, eager=eager)
+@pytest.mark.parametrize(
+    ("ratio", "gain"), [(AVOIDANCE_GAIN, 1.2), (SLOW_START_GAIN, 2.0), (RESUMING_GAIN, 1.0)]
+)
+def test_the_rate_is_the_window_over_the_round_trip_and_a_gain(
+    ratio: tuple[int, int], gain: float
+) -> None:
+    made = pacer(100 * MSS, 100, gain=ratio)
     assert sent_within(made, SECOND, 2 * MSS) == pytest.approx(1000 * MSS * gain, rel=0.02)
 
 
@@ -72,7 +85,7 @@ def test_ready_when_it_said_it_would_be(
 ) -> None:
     """However slow the path: otherwise the driver would wake again and again at one instant."""
     made = Pacer()
-    made.update(cwnd=cwnd, srtt_ns=srtt_ns, eager=False)
+    made.update(cwnd=cwnd, srtt_ns=srtt_ns, gain=AVOIDANCE_GAIN)
     if made.ready(now, quantum):
         made.on_sent(quantum + debt)
     if not made.ready(now, quantum):
@@ -89,7 +102,7 @@ def test_the_rate_is_kept_on_a_host_whose_timers_are_late(late_ms: int) -> None:
     for measured in (False, True):  # first it has to learn
         begun, total = now, 0
         while now < begun + SECOND:
-            made.update(cwnd=600 * MSS, srtt_ns=60 * MS, eager=False)
+            made.update(cwnd=600 * MSS, srtt_ns=60 * MS, gain=AVOIDANCE_GAIN)
             quantum = max(10_000 * MSS * made.tick_ns // SECOND, 2 * MSS)
             while made.ready(now, quantum):
                 made.on_sent(quantum)
@@ -117,12 +130,12 @@ def test_what_left_unpaced_is_no_debt() -> None:
     """A fast path that becomes slow must not wait for all it ever sent to be paid off."""
     made = Pacer()
     now = 1_000 * MS
-    made.update(cwnd=64 << 20, srtt_ns=10 * MS, eager=False)
+    made.update(cwnd=64 << 20, srtt_ns=10 * MS, gain=AVOIDANCE_GAIN)
     for _ in range(10_000):
         assert made.ready(now, 64 << 10)
         made.on_sent(64 << 10)
         now += MS // 100
-    made.update(cwnd=100 * MSS, srtt_ns=10 * MS, eager=False)
+    made.update(cwnd=100 * MSS, srtt_ns=10 * MS, gain=AVOIDANCE_GAIN)
     while not made.ready(now, 2 * MSS):
         assert made.ready_at() > now
         now = made.ready_at()

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omtcp.core.delivery import DeliveryOrder
-from omtcp.core.subflow import DELAYED_ACK_NS, PathState
+from omtcp.core.pacing import Pacer
+from omtcp.core.subflow import DELAYED_ACK_NS, PathState, Subflow
 from omtcp.wire.train import super_segment_size
 
 from .sending import MS, MSS, SECOND, make_subflow, settle_rtt
@@ -254,6 +255,51 @@ class TestSettle:
             subflow._acked = 10 * MSS
             subflow.settle(1)
             assert subflow.controller.cwnd == expected
+
+
+class TestPace:
+    """How fast a window that grew in slow start, and then lay fallow, is filled again."""
+
+    @staticmethod
+    def rate(subflow: Subflow, now: int) -> float:
+        """Windows per round trip at which it may send from now on."""
+        pacer, window = Pacer(), subflow.controller.cwnd
+        subflow.pacer = pacer
+        subflow.pace(1 << 30)
+        pacer.ready(now, MSS)
+        pacer.on_sent(10 * window)  # a debt, so that what was saved up does not count
+        wait_ns = pacer.ready_at() - now
+        return 10 * subflow.rtt.srtt_ns / wait_ns
+
+    @staticmethod
+    def acknowledge(subflow: Subflow, ms: int, segments: int) -> None:
+        """The first `segments` of what is under way arrived."""
+        send = subflow.oldest()
+        assert send is not None
+        start = send.end - send.outstanding
+        subflow.credit(ms * MS, send, start, start + segments * MSS, was_lost=False)
+        send.outstanding -= segments * MSS
+        subflow.settle(ms * MS)
+
+    @pytest.mark.parametrize(("limited", "rate"), [(True, 2), (False, 1)])
+    def test_within_a_round_trip_if_the_receiver_or_the_data_left_it_fallow(
+        self, limited: bool, rate: float
+    ) -> None:
+        subflow = make_subflow(rtt_ms=100, cwnd=100 * MSS)
+        subflow.controller.ssthresh = 1 << 40
+        subflow.send(0, 0, 30 * MSS)
+        subflow.limited = limited
+        self.acknowledge(subflow, 100, 10)
+        assert self.rate(subflow, 100 * MS) == pytest.approx(rate, rel=0.2)
+
+    def test_until_half_of_it_is_filled(self) -> None:
+        subflow = make_subflow(rtt_ms=100, cwnd=100 * MSS)
+        subflow.controller.ssthresh = 1 << 40
+        for ms, segments, rate in ((100, 30, 1), (110, 15, 1), (120, 30, 2)):
+            subflow.send(ms * MS, 0, segments * MSS)
+            subflow.limited = ms > 100  # by its pacer
+            self.acknowledge(subflow, ms + 5, 5)
+            assert self.rate(subflow, (ms + 5) * MS) == pytest.approx(rate, rel=0.2)
 
 
 class TestRto:
