@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from omtcp.core.config import MILLISECOND
 from omtcp.core.losses import Kind
+from omtcp.core.scheduler import HINDRANCES
 from omtcp.core.scoreboard import Scoreboard, Send
 from omtcp.core.subflow import Subflow
 
@@ -46,7 +47,7 @@ class Reinjection:
         """
         self.due_at = None
         for helper in helpers:
-            if helper.space < helper.mss:
+            if helper.space < helper.mss or helper.refusal in HINDRANCES:
                 continue
             if not helper.pacer.ready(now, helper.mss):
                 helper.paced = True
@@ -87,10 +88,10 @@ class Reinjection:
         due_at = send.sent_at + owner.rtt.srtt_ns
         if send.origin is not None:  # a copy already: no third one while it may only be late
             due_at += max(owner.rtt.srtt_ns // 2 + 4 * owner.rtt.rttvar_ns, LATE_NS)
-        elif due_at - now > helper.rtt.srtt_ns * 5 // 4:
+        elif due_at - now > helper.segment_ns * 5 // 4:
             return True
         else:  # a path that is farther is asked only when it would still be sooner
-            due_at += max(helper.rtt.srtt_ns - owner.rtt.srtt_ns, 0)
+            due_at += max(helper.segment_ns - owner.rtt.srtt_ns, 0)
         if due_at > now and window_full:
             self.due_at = due_at
         return due_at <= now and window_full

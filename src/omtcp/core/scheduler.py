@@ -12,7 +12,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 from omtcp.core.config import SECOND
-from omtcp.core.rtt import RttEstimator
 from omtcp.core.scoreboard import Send
 from omtcp.core.subflow import Subflow
 
@@ -29,6 +28,9 @@ class Refusal(StrEnum):
     BLOCKING = "blocking"
     """It kept the others waiting for more than it brought."""
 
+
+HINDRANCES = (Refusal.DELAY, Refusal.BLOCKING)
+"""What paths are left out for that others do better without."""
 
 LIMIT_HANDICAP = 1.3
 """By what factor a path that has met its limit may be nearer and still come second at the start."""
@@ -75,6 +77,7 @@ def for_new_data(
         window_size: the whole receive window, from its left edge to its right.
     """
     for rank, subflow in enumerate(paths):
+        subflow.refusal = ""
         if rank:
             subflow.refusal = _refusal(now, subflow, paths[:rank], remaining, window_size)
             if subflow.refusal:
@@ -102,22 +105,24 @@ def ready_room(now: int, subflow: Subflow, remaining: int) -> int:
 def carriers(lost: Send, paths: list[Subflow]) -> list[Subflow]:
     """Of `paths` those that may carry again what `lost` carried in vain, in order of preference.
 
-    Another path comes first if it is about as near: what made one lose may last, and each further
-    loss keeps the receiver waiting for another round trip. The path that lost comes last, or not
-    at all if that was a repetition already or if it loses much, unless there is no other that
-    would not keep the receiver waiting for longer.
+    Another path comes first if it is about as near and no hindrance: what made one lose may last,
+    and each further loss keeps the receiver waiting for another round trip. The path that lost
+    comes last, or not at all if that was a repetition already or if it loses much, unless there is
+    no other that would not keep the receiver waiting for longer.
     """
     others = [path for path in elsewhere(lost, paths) if not path.lossy]
     if lost.origin is not None or lost.subflow.lossy:
         return others or paths
-    near = [path for path in others if _is_near(path.rtt, lost.subflow.rtt)]
+    near = [
+        path for path in others if path.refusal not in HINDRANCES and _is_near(path, lost.subflow)
+    ]
     return near + [path for path in paths if path not in near]
 
 
-def _is_near(rtt: RttEstimator, other: RttEstimator) -> bool:
+def _is_near(path: Subflow, other: Subflow) -> bool:
     """Whether a path is about as near as another, allowing for a queue."""
-    within = 2 * rtt.recent_min_rtt_ns <= 3 * other.recent_min_rtt_ns
-    return within and rtt.srtt_ns <= 2 * other.srtt_ns
+    within = 2 * path.rtt.recent_min_rtt_ns <= 3 * other.rtt.recent_min_rtt_ns
+    return within and path.segment_ns <= 2 * other.rtt.srtt_ns
 
 
 def elsewhere(lost: Send, paths: list[Subflow]) -> list[Subflow]:
@@ -141,7 +146,7 @@ def for_retransmission(now: int, paths: list[Subflow], size: int = 0) -> tuple[S
     if paths:
         patience = max(paths[0].rtt.srtt_ns * 3 // 2, paths[0].arrival_ns(size))
     for subflow in paths:
-        if subflow is not paths[0] and subflow.rtt.srtt_ns > patience:
+        if subflow is not paths[0] and subflow.segment_ns > patience:
             continue
         space = subflow.space
         if space >= subflow.mss or subflow.in_flight <= 0:
@@ -156,13 +161,16 @@ def for_retransmission(now: int, paths: list[Subflow], size: int = 0) -> tuple[S
 def _room(subflow: Subflow, remaining: int, quantum: int, run: int) -> int:
     """Bytes to send now on `subflow`, at most `run`; 0 to wait for more window.
 
-    Small gaps in the window are left until they add up to a burst worth a write.
+    Small gaps in the window are left until they add up to a burst worth a write. Where that is two
+    segments, one that makes the flight even may go alone: else its place would stay empty for ever.
     """
     space = subflow.space
     mss = subflow.mss
     if space < mss and subflow.in_flight > 0:
         return 0
-    if space < quantum and subflow.in_flight > quantum and remaining > space:
+    in_flight = subflow.in_flight
+    even = quantum == 2 * mss and in_flight % quantum + space >= quantum
+    if space < quantum < in_flight and space < remaining and not even:
         return 0
     room = min(max(space, mss), run)
     if room >= remaining:

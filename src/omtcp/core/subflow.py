@@ -429,6 +429,13 @@ class Subflow:
         queue_ns = (self.in_flight + size) * SECOND // rate if rate else 0
         return max(self.rtt.srtt_ns, queue_ns, 1)
 
+    @property
+    def segment_ns(self) -> int:
+        """How long a segment takes, the time that a slow link needs to send it included."""
+        rate = self.rate.value
+        into_ns = self.mss * SECOND // rate if rate else 0
+        return max(self.rtt.srtt_ns, self.rtt.recent_min_rtt_ns + into_ns)
+
     def drop(self, size: int) -> None:
         """`size` bytes are no longer in flight here: lost, or moved to another path."""
         self.in_flight -= size

@@ -7,6 +7,7 @@ import pytest
 from omtcp.core.losses import Kind
 from omtcp.core.reinjection import Reinjection
 from omtcp.core.rtt import RttEstimator
+from omtcp.core.scheduler import Refusal
 from omtcp.core.scoreboard import Scoreboard
 from omtcp.core.subflow import Subflow
 
@@ -50,6 +51,18 @@ def test_what_a_far_path_blocks_goes_over_the_near_one(rig: Rig) -> None:
     assert rig.lost == [(0, 2)]
     assert rig.far.in_flight == 0
     assert {send.lost_by for _, _, send in rig.board.lost} == {Kind.REINJECTED}
+
+
+def test_not_over_a_near_path_with_a_slow_link(rig: Rig) -> None:
+    rig.near.rate.on_sample(START, 2 * MSS, 300 * MS, 20 * MS)  # 150 ms for a segment
+    rig.send(rig.far, 2)
+    assert not rig.move(10)
+
+
+def test_not_over_a_path_that_others_do_better_without(rig: Rig) -> None:
+    rig.near.refusal = Refusal.BLOCKING
+    rig.send(rig.far, 2)
+    assert not rig.move(10)
 
 
 def test_not_when_it_is_about_to_arrive(rig: Rig) -> None:

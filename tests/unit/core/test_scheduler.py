@@ -2,11 +2,17 @@
 
 import pytest
 
-from omtcp.core.scheduler import Refusal, for_new_data, for_retransmission, in_order
+from omtcp.core.scheduler import (
+    Refusal,
+    carriers,
+    for_new_data,
+    for_retransmission,
+    in_order,
+)
 from omtcp.core.subflow import RUN, PathState, Subflow
 from omtcp.wire.train import super_segment_size
 
-from .sending import MSS, SECOND, make_subflow
+from .sending import MS, MSS, SECOND, make_subflow
 
 PLENTY = 1 << 30
 NOW = 10 * SECOND
@@ -89,9 +95,10 @@ class TestNewData:
         assert a.pacer.tokens > -burst
 
     def test_the_end_of_the_data_as_it_is(self) -> None:
-        a = path(0, 100, cwnd=10)
+        a = path(0, 100, cwnd=11)
         assert new_data(a, remaining=1234) == (0, 2 * MSS)  # the caller clips it
-        a.in_flight = 10 * MSS - 1500
+        a.controller.cwnd = 10 * MSS - 500
+        a.in_flight = 8 * MSS
         assert new_data(a, remaining=1234) == (0, 1500)
         assert new_data(a, remaining=1600) == (None, 0)
 
@@ -108,6 +115,14 @@ class TestNewData:
         a = path(0, 10, cwnd=100, in_flight=95)
         assert new_data(a) == (None, 0)
         assert new_data(a, remaining=2 * MSS) == (0, 5 * MSS)  # nothing would come behind it
+
+    def test_pairs_stay_pairs(self) -> None:
+        a = path(0, 100, cwnd=6, in_flight=4)
+        assert new_data(a) == (0, 2 * MSS)
+        a.in_flight = 5 * MSS  # after the repetition of a single segment
+        assert new_data(a) == (0, MSS)
+        a.in_flight, a.controller.cwnd = 4 * MSS, 5 * MSS
+        assert new_data(a) == (None, 0)
 
     def test_an_empty_path_may_always_send_one_segment(self) -> None:
         a = path(0, 50, cwnd=20)
@@ -128,6 +143,13 @@ class TestNewData:
 
 
 class TestReceiveWindow:
+    def test_the_best_path_is_never_refused(self) -> None:
+        a, b = path(0, 10, cwnd=20, in_flight=20), path(1, 100)
+        new_data(a, b, window=30 * MSS)
+        assert b.refusal == Refusal.WINDOW
+        new_data(b, a, window=30 * MSS)
+        assert not b.refusal
+
     def test_a_path_that_answers_at_once(self) -> None:
         a, b = path(0, 10, cwnd=20, in_flight=20), path(1, 0)
         assert not b.rtt.srtt_ns
@@ -205,6 +227,25 @@ class TestTail:
         assert new_data(a, b)[0] == 1
 
 
+class TestCarriers:
+    """Who repeats what a path lost."""
+
+    def test_another_path_that_is_as_near_comes_first(self) -> None:
+        a, b = path(0, 20), path(1, 25)
+        assert carriers(a.send(NOW, 0, MSS), [a, b]) == [b, a]
+
+    @pytest.mark.parametrize("refusal", [Refusal.DELAY, Refusal.BLOCKING])
+    def test_unless_the_others_do_better_without_it(self, refusal: Refusal) -> None:
+        a, b = path(0, 20), path(1, 20)
+        b.refusal = refusal
+        assert carriers(a.send(NOW, 0, MSS), [a, b]) == [a, b]
+
+    def test_unless_its_link_is_slow(self) -> None:
+        a, b = path(0, 20), path(1, 20)
+        b.rate.on_sample(NOW, 4 * MSS, SECOND // 10, 20 * MS)
+        assert carriers(a.send(NOW, 0, MSS), [a, b]) == [a, b]
+
+
 class TestRetransmission:
     def choose(self, *paths: Subflow) -> tuple[int | None, int]:
         subflow, room = for_retransmission(NOW, list(paths))
@@ -224,6 +265,13 @@ class TestRetransmission:
         assert self.choose(a, b) == (None, 0)
         assert a.limited
         assert self.choose(a, path(1, 30))[0] == 1
+
+    def test_nor_over_one_whose_link_is_slow(self) -> None:
+        a, b = path(0, 20, in_flight=20), path(1, 20)
+        b.rate.on_sample(NOW, 4 * MSS, SECOND // 10, 20 * MS)  # 25 ms for a segment
+        assert self.choose(a, b) == (None, 0)
+        b.rate.on_sample(NOW, 40 * MSS, SECOND // 10, 20 * MS)
+        assert self.choose(a, b)[0] == 1
 
     def test_the_pacer_has_a_say(self) -> None:
         a = path(0, 50)
