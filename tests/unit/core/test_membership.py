@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
+from statistics import median
 
 import pytest
 
@@ -197,19 +198,25 @@ class TestRemove:
     @MODES
     @pytest.mark.parametrize("path", [0, 1])
     def test_what_it_owes_goes_to_the_others_at_once(self, mode: Mode, path: int) -> None:
+        silences = [self.without(mode, path, ms) for ms in (460, 500, 700)]
+        assert median(silences) < 100  # a full queue may take the second copy too, and the third
+
+    @staticmethod
+    def without(mode: Mode, path: int, ms: int) -> int:
+        """The longest silence of a download that loses `path` at a time when it carries data."""
         run = Run(mode)
-        run.at(500, lambda now: run.pair.server.remove_path(now, path))
-        run.at(500, lambda now: run.pair.path_drops[path].append(lambda *_: True))
-        run.until(499)
+        run.at(ms, lambda now: run.pair.server.remove_path(now, path))
+        run.at(ms, lambda now: run.pair.path_drops[path].append(lambda *_: True))
+        run.until(ms - 1)
         owed = run.subflow(path).in_flight
         run.finish()
-        assert run.carried(path, 501) == 0
+        assert run.carried(path, ms + 1) == 0
         again = [event for event in run.of(Retransmission) if isinstance(event, Retransmission)]
         moved = [event for event in again if event.kind == "removed"]
         assert owed == 0 or moved
         assert {(event.from_path, event.path) for event in moved} <= {(path, 1 - path)}
-        assert run.longest_silence() < 170  # a full queue may take the second copy too
         assert [subflow.index for subflow in run.sender.subflows] == [1 - path]
+        return run.longest_silence()
 
     def test_the_primary_moves(self) -> None:
         run = Run(Mode.PRIMARY)
