@@ -90,7 +90,7 @@ class TestDown:
             for now, event in run.events
             if isinstance(event, Retransmission) and event.from_path == 0 and now >= 500 * MS
         ]
-        assert moved[0] == 500
+        assert 500 <= moved[0] <= 501  # the pacer of the other path has a tick of 1 ms
         assert run.of(PathRestored, 0) == []
 
     def test_it_spares_the_time_that_silence_takes(self) -> None:
