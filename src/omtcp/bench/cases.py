@@ -227,6 +227,19 @@ def _idle() -> Case:
     )
 
 
+def _idle_two() -> Case:
+    return Case(
+        name="idle-two",
+        about="10 000 connections that fetched 1 KB and stay open, with a second path",
+        subjects=(
+            idle_subject(omtcp("omtcp primary", "primary"), uplinks=2),
+            idle_subject(omtcp(POOLED, "pooled"), uplinks=2),
+        ),
+        metrics=("opened", "per_connection_kb", "slab_kb", "idle_core", "opened_per_s"),
+        rounds=1,
+    )
+
+
 def _handshakes() -> Case:
     return Case(
         name="handshakes",
@@ -250,6 +263,7 @@ CASES: dict[str, Case] = {
         _handshakes(),
         _workers(),
         _idle(),
+        _idle_two(),
         _flood(),
         _scoreboard(),
         _peers(),

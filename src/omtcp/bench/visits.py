@@ -63,11 +63,11 @@ def hurry(stack: Stack, setting: Setting) -> Figures:
     }
 
 
-def idle(stack: Stack, setting: Setting) -> Figures:
+def idle(stack: Stack, setting: Setting, uplinks: int = 1) -> Figures:
     """Connections that fetched 1 KB and then stay open and silent."""
     count = IDLE_QUICK if setting.quick else IDLE
     with (
-        Ground().network(setting.directory) as network,
+        Ground(uplinks=uplinks).network(setting.directory) as network,
         stack.serving(network, setting) as server,
     ):
         _many_ports(network)
@@ -102,8 +102,8 @@ def hurry_subject(stack: Stack, *, name: str = "") -> Subject:
     )
 
 
-def idle_subject(stack: Stack) -> Subject:
+def idle_subject(stack: Stack, uplinks: int = 1) -> Subject:
     """A stack as the subject of a case about idle connections."""
     return Subject(
-        name=stack.name, measure=lambda setting: idle(stack, setting), absent=stack.absent
+        name=stack.name, measure=lambda setting: idle(stack, setting, uplinks), absent=stack.absent
     )
