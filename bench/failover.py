@@ -11,7 +11,8 @@ data again, and how often it was suspected.
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 
 from omtcp.core.config import Config, Mode, Policy
@@ -52,13 +53,8 @@ class Run:
     """One download with its events."""
 
     pair: Pair
-    samples: list[Sample] = field(default_factory=list)
-
-    def on_trace(self, now: int, _: int, event: Event) -> None:
-        if isinstance(event, PathSuspect) and event.path == 0:
-            for sample in self.samples:
-                if sample.begin <= now < sample.begin + SECOND:
-                    sample.suspicions += 1
+    samples: list[Sample]
+    trace: list[tuple[int, Event]]
 
     def on_arrival(self, now: int, path: int, segment: Segment) -> None:
         if path != 0 or segment.length < 1000:
@@ -69,10 +65,16 @@ class Run:
 
     def finish(self) -> None:
         times = [arrival.now for arrival in self.pair.client.arrivals]
+        suspected = [
+            now for now, event in self.trace if isinstance(event, PathSuspect) and event.path == 0
+        ]
         for sample in self.samples:
+            sample.suspicions = sum(
+                sample.begin <= now < sample.begin + SECOND for now in suspected
+            )
             until = sample.begin + EVERY // 2
             near = [at for at in times if sample.begin - SECOND < at < until]
-            gaps = [(b - a, b) for a, b in zip(near, near[1:], strict=False)]
+            gaps = [(b - a, b) for a, b in pairwise(near)]
             sample.silence = max((gap for gap, at in gaps if at >= sample.begin), default=until)
 
 
@@ -118,15 +120,16 @@ def run(uplinks: tuple[str, ...], config: Config, case: str, seed: int, count: i
     back = parse_link("inf,15ms").resolve(15 * MS)
     dice = Random(seed)
     samples: list[Sample] = []
+    trace: list[tuple[int, Event]] = []
     pair = Pair(
         links,
         back=back,
         config=config,
         client_config=Config(receive_buffer_max=6 << 20),
         seed=seed,
-        sink=lambda now, connection, event: state.on_trace(now, connection, event),
+        sink=lambda now, _, event: trace.append((now, event)),
     )
-    state = Run(pair, samples)
+    state = Run(pair, samples, trace)
     pair.arrival_taps.append(state.on_arrival)
     for i in range(count):
         at = FIRST + i * EVERY + dice.randrange(SECOND)
