@@ -61,6 +61,12 @@ class Run:
 
         self.pair.at(at_ms * MS, action)
 
+    def look(self) -> None:
+        """Have the server ask its connection what is to be done, though nothing has happened."""
+        connection = self.pair.accepted
+        assert connection is not None
+        self.pair.server.touch(connection)
+
     def finish(self) -> None:
         assert self.pair.run(lambda: self.pair.client.ended, seconds=30)
         assert bytes(self.pair.client.data) == DATA
@@ -178,11 +184,13 @@ class TestUp:
         assert first - run.start < 10_060 * MS
 
     def test_a_path_in_good_standing_is_not_disturbed(self) -> None:
-        run, undisturbed = Run(), Run()
-        run.pair.at(500 * MS, lambda: run.pair.server.handle_path(run.pair.now, 0, True))
-        run.finish()
-        undisturbed.finish()
-        assert run.events == undisturbed.events
+        """The news changes nothing, but for the connection being looked at there and then."""
+        told, untold = Run(), Run()
+        told.pair.at(500 * MS, lambda: told.pair.server.handle_path(told.pair.now, 0, True))
+        untold.pair.at(500 * MS, untold.look)
+        for run in (told, untold):
+            run.finish()
+        assert told.events == untold.events
 
 
 class Door:
