@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Where the compiled protocol is tried out: beside the sources, never among them.
 COMPILED := build/compiled
 
-.PHONY: help demo test test-compiled lint format bench wheel clean tools
+.PHONY: help demo test test-compiled compiled lint format bench wheel clean tools
 
 help:
 	@echo "make demo    the first minute: a download that outlives its uplink, in namespaces (root)"
@@ -28,20 +28,26 @@ demo: $(READY) tools
 WAITING := $(foreach name,bench flood lab paths serve_lifecycle workers workers_paths,\
 	tests/interop/test_$(name).py)
 
+# Two runs of pytest at once; what the first has to say follows when both are done.
+beside = mkdir -p build; \
+	$(RUN)/pytest -q -p no:cacheprovider $(1) >build/beside.txt 2>&1 & beside=$$!; \
+	$(RUN)/pytest -q $(2); rest=$$?; \
+	wait $$beside; beside=$$?; \
+	cat build/beside.txt; \
+	exit $$((beside + rest))
+
 test: $(READY) tools lint
-	@mkdir -p build; \
-	$(RUN)/pytest -q -p no:cacheprovider $(WAITING) >build/waiting.txt 2>&1 & waiting=$$!; \
-	$(RUN)/pytest -q $(addprefix --ignore=,$(WAITING)); others=$$?; \
-	wait $$waiting; waiting=$$?; \
-	cat build/waiting.txt; \
-	exit $$((waiting + others))
+	@$(call beside,$(WAITING),$(addprefix --ignore=,$(WAITING)))
 
 # Compiled without optimization: it is to be right here, not fast. An assertion of the protocol or
 # a type that does not hold fails in either form, but not always in the same way.
-test-compiled: $(READY) tools $(COMPILED)/.ready
-	PYTHONPATH=$(COMPILED) OMTCP_REQUIRE_COMPILED=1 $(RUN)/pytest -q \
+test-compiled: $(READY) tools compiled
+	@export PYTHONPATH=$(COMPILED) OMTCP_REQUIRE_COMPILED=1; \
+	$(call beside,tests/scenario tests/machine,\
 		tests/unit/wire tests/unit/core tests/unit/net tests/unit/aio tests/unit/sim \
-		tests/script tests/machine tests/scenario tests/fuzz tests/interop/test_serve.py
+		tests/script tests/fuzz tests/interop/test_serve.py)
+
+compiled: $(COMPILED)/.ready
 
 $(COMPILED)/.ready: $(READY) hatch_build.py $(shell find src -name '*.py')
 	@echo "compiling the protocol into $(COMPILED)"
@@ -54,8 +60,8 @@ wheel: $(READY)
 	OMTCP_COMPILE=1 $(RUN)/pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 lint: $(READY)
-	$(RUN)/ruff check src tests hatch_build.py
-	$(RUN)/ruff format --check src tests hatch_build.py
+	$(RUN)/ruff check src tests bench hatch_build.py
+	$(RUN)/ruff format --check src tests bench hatch_build.py
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
@@ -63,8 +69,8 @@ bench: $(VENV)/.bench tools
 	$(RUN)/omtcp bench
 
 format: $(READY)
-	$(RUN)/ruff check --fix src tests
-	$(RUN)/ruff format src tests
+	$(RUN)/ruff check --fix src tests bench
+	$(RUN)/ruff format src tests bench
 
 $(READY): pyproject.toml
 	@echo "installing omtcp and what it needs into $(VENV)"
