@@ -36,10 +36,6 @@ LIMIT_HANDICAP = 1.3
 """By what factor a path that has met its limit may be nearer and still come second at the start."""
 
 
-LEAST = 1 / 20
-"""A path that adds less than this part of what the others carry is not worth the risk that it keeps
-them waiting once: a single loss on it, or one that it provokes, may cost more."""
-
 PAYBACK_NS = 10 * SECOND
 """A slower path delays everything once, and must make up for that within so many seconds."""
 
@@ -190,8 +186,8 @@ def _refusal(
     The window must have room for what the better paths send until it arrives (BLEST, Ferlin et
     al., IFIP Networking 2016). What is left must take the better paths longer than the detour
     (ECF, Lim et al., CoNEXT 2017). And as everything is delivered in order, a slower path delays
-    all of it once: what it adds must make up for that, and be worth the trouble at all. That is
-    what it was seen to carry, and no more than the room that the others leave it in the window.
+    all of it once: what it adds must make up for that. That is what it was seen to carry, and no
+    more than the room that the others leave it in the window.
     """
     if now < subflow.out_until:
         return Refusal.BLOCKING
@@ -214,6 +210,6 @@ def _refusal(
     adds = (window_size - needed + subflow.in_flight + subflow.quantum) / arrival
     if subflow.has_met_its_limit and now >= subflow.chance_until:
         adds = min(adds, subflow.rate.value / SECOND)
-    if adds < rate * LEAST or adds * PAYBACK_NS < rate * delay:
+    if adds * PAYBACK_NS < rate * delay:
         return Refusal.DELAY
     return ""
