@@ -145,7 +145,7 @@ class World:
         """Of each leg, towards the client."""
         for leg in (0, 1):
             options = f"rate {mbit}mbit burst 32kb latency 30ms"
-            run("tc", "-n", self.router.name, *f"qdisc add dev c{leg} root tbf".split(),
+            run("tc", "-n", self.router.name, *f"qdisc replace dev c{leg} root tbf".split(),
                 *options.split())  # fmt: skip
 
     def carried(self, leg: int) -> int:

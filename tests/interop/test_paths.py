@@ -161,6 +161,7 @@ def test_a_dearer_path_is_a_reserve(slow: World, directory: Path, tmp_path: Path
             operated.expect_use_of(1)
             slow.restore(0)
             operated.expect_use_of(0)
+            slow.set_rate(4)  # the download is to outlive what follows
             until(lambda: operated.listed()["up0"]["primary_of"] == 1, "return to the cheaper one")
             operated.path("cost", "up0", "9")
             until(lambda: operated.listed()["up1"]["primary_of"] == 1, "move to the cheaper one")
