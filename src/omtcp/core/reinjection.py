@@ -47,7 +47,9 @@ class Reinjection:
         """
         self.due_at = None
         for helper in helpers:
-            if helper.space < helper.mss or helper.refusal in HINDRANCES:
+            if helper.space < helper.mss:
+                continue
+            if helper is not helpers[0] and helper.refusal in HINDRANCES:
                 continue
             if not helper.pacer.ready(now, helper.mss):
                 helper.paced = True

@@ -62,7 +62,8 @@ def test_not_over_a_near_path_with_a_slow_link(rig: Rig) -> None:
 def test_not_over_a_path_that_others_do_better_without(rig: Rig) -> None:
     rig.near.refusal = Refusal.BLOCKING
     rig.send(rig.far, 2)
-    assert not rig.move(10)
+    assert not rig.move(10, rig.far, rig.near)
+    assert rig.move(10, rig.near, rig.far)  # the best path is no hindrance, whatever it once was
 
 
 def test_not_when_it_is_about_to_arrive(rig: Rig) -> None:
